@@ -1,4 +1,8 @@
-//! Decides, in a few nanoseconds, whether a call takes the old path or the new one.
+#![cfg_attr(feature = "client", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "client"),
+    doc = "The decision core: decides, in a few nanoseconds, whether a call takes the old path or the new one."
+)]
 #![forbid(unsafe_code)]
 
 mod bucket;
@@ -8,6 +12,53 @@ mod rollout;
 mod snapshot;
 mod stage;
 mod table;
+
+#[cfg(feature = "client")]
+mod backoff;
+#[cfg(feature = "client")]
+mod builder;
+#[cfg(feature = "client")]
+mod cache;
+#[cfg(feature = "client")]
+mod call;
+#[cfg(feature = "client")]
+mod changes;
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "client")]
+mod clock;
+#[cfg(feature = "client")]
+mod counters;
+#[cfg(feature = "client")]
+mod engine;
+#[cfg(feature = "client")]
+mod events;
+#[cfg(feature = "client")]
+mod histogram;
+#[cfg(feature = "client")]
+mod key;
+#[cfg(feature = "client")]
+mod pace;
+#[cfg(feature = "client")]
+mod published;
+#[cfg(feature = "client")]
+mod route;
+#[cfg(feature = "client")]
+mod slot;
+#[cfg(feature = "client")]
+mod slots;
+#[cfg(feature = "client")]
+mod state;
+#[cfg(feature = "client")]
+mod status;
+#[cfg(feature = "client")]
+mod sync;
+#[cfg(feature = "client")]
+pub mod testing;
+#[cfg(feature = "client")]
+mod transport;
+#[cfg(feature = "client")]
+mod versions;
 
 pub use bucket::{BUCKETS, Seed, bucket};
 pub use decide::{
@@ -24,3 +75,25 @@ pub use snapshot::{
 };
 pub use stage::{EnvironmentKind, Stage, UnknownStage};
 pub use table::{Entry, InvalidRequirements, LONGEST_CHAIN, Source, Table};
+
+#[cfg(feature = "client")]
+pub use builder::{ClientBuilder, StartError};
+#[cfg(feature = "client")]
+pub use call::{Call, CallWithOld, ReadyCall};
+#[cfg(feature = "client")]
+pub use changes::{Change, Subscription};
+#[cfg(feature = "client")]
+pub use client::Client;
+#[cfg(feature = "client")]
+pub use counters::{PathStats, RouteStats};
+#[cfg(feature = "client")]
+pub use histogram::Latency;
+#[cfg(feature = "client")]
+pub use key::Key;
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub use pace::Pace;
+#[cfg(feature = "client")]
+pub use route::{Route, RouteSpec};
+#[cfg(feature = "client")]
+pub use status::{Mode, Status};

@@ -3,6 +3,8 @@
 //! The only place in the SDK that reads the process's environment.
 
 use std::collections::HashMap;
+#[cfg(feature = "client")]
+use std::sync::{Arc, OnceLock};
 
 use crate::rollout::FlagName;
 
@@ -43,6 +45,13 @@ impl Overrides {
             .collect()
     }
 
+    /// The variables as they were when they were first asked for: a process reads them once.
+    #[cfg(feature = "client")]
+    pub(crate) fn once_per_process() -> Arc<Overrides> {
+        static READ: OnceLock<Arc<Overrides>> = OnceLock::new();
+        Arc::clone(READ.get_or_init(|| Arc::new(Overrides::from_process())))
+    }
+
     /// What the variable of this flag says.
     #[must_use]
     pub fn flag(&self, flag: &FlagName) -> FlagOverride<'_> {
@@ -61,6 +70,13 @@ impl Overrides {
             .get(format!("{}_FEATURE_DEFAULT_ON", flag.prefix()).as_str())
             .is_some_and(|value| &**value == "1")
     }
+}
+
+/// `SWITCHOVER_URL` and `SWITCHOVER_SDK_KEY`, as they are now.
+#[cfg(feature = "client")]
+pub(crate) fn server_variables() -> (Option<String>, Option<String>) {
+    let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    (read("SWITCHOVER_URL"), read("SWITCHOVER_SDK_KEY"))
 }
 
 impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Overrides {

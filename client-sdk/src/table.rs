@@ -107,6 +107,17 @@ impl Table {
         })
     }
 
+    /// A table that says nothing as yet.
+    #[cfg(feature = "client")]
+    pub(crate) const fn empty(source: Source, kind: EnvironmentKind) -> Table {
+        Table {
+            source,
+            kind,
+            entries: BTreeMap::new(),
+            needs: BTreeMap::new(),
+        }
+    }
+
     /// Where the rollouts come from.
     #[must_use]
     pub fn source(&self) -> Source {

@@ -1,0 +1,197 @@
+//! How a client is made.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::clock;
+use crate::engine::{Engine, Settings};
+use crate::overrides::{self, Overrides};
+use crate::pace::Pace;
+use crate::transport::Server;
+
+/// Shorter or longer intervals are a mistake, or would overflow a clock.
+const INTERVALS: (Duration, Duration) =
+    (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
+
+/// What a client is to know before it starts. Made by [`Client::builder`].
+#[must_use = "a builder does nothing until it is started"]
+pub struct ClientBuilder {
+    server: Option<(String, String)>,
+    is_from_environment: bool,
+    cache_directory: Option<PathBuf>,
+    ca_pem: Option<Vec<u8>>,
+    cache_after: Duration,
+    poll_interval: Duration,
+    is_polling_only: bool,
+    overrides: Option<Overrides>,
+    pace: Pace,
+}
+
+impl ClientBuilder {
+    pub(crate) fn new() -> ClientBuilder {
+        ClientBuilder {
+            server: None,
+            is_from_environment: false,
+            cache_directory: None,
+            ca_pem: None,
+            cache_after: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(15),
+            is_polling_only: false,
+            overrides: None,
+            pace: Pace::default(),
+        }
+    }
+
+    /// The server to follow, and this environment's SDK key. Without one the client decides by what
+    /// the code says.
+    pub fn server(mut self, url: impl Into<String>, sdk_key: impl Into<String>) -> ClientBuilder {
+        self.server = Some((url.into(), sdk_key.into()));
+        self
+    }
+
+    /// The server and key of `SWITCHOVER_URL` and `SWITCHOVER_SDK_KEY`. Where neither is set, the
+    /// client starts without a server; where only one is, it does not start.
+    pub fn server_from_env(mut self) -> ClientBuilder {
+        self.is_from_environment = true;
+        self
+    }
+
+    /// Where to keep the last good snapshot, so that the process can start without the server. The
+    /// directory is made if need be; several processes may share it.
+    pub fn cache_dir(mut self, directory: impl Into<PathBuf>) -> ClientBuilder {
+        self.cache_directory = Some(directory.into());
+        self
+    }
+
+    /// How long the process must have run on a snapshot before it is the last good one: 30 s unless
+    /// you say otherwise.
+    pub fn cache_after(mut self, duration: Duration) -> ClientBuilder {
+        self.cache_after = duration;
+        self
+    }
+
+    /// The certificates (PEM) to trust *in place of* the public authorities: a server with a private
+    /// authority is then reached under no other.
+    pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> ClientBuilder {
+        self.ca_pem = Some(pem.into());
+        self
+    }
+
+    /// How often to ask the server where it cannot send changes by itself: every 15 s unless you
+    /// say otherwise.
+    pub fn poll_interval(mut self, interval: Duration) -> ClientBuilder {
+        let (shortest, longest) = INTERVALS;
+        self.poll_interval = interval.clamp(shortest, longest);
+        self
+    }
+
+    /// Never opens a stream: for networks that are known to hold streams back. The client finds
+    /// that out by itself too, but needs a while.
+    pub fn polling_only(mut self) -> ClientBuilder {
+        self.is_polling_only = true;
+        self
+    }
+
+    /// The environment variables to go by, in place of this process's.
+    pub fn overrides(mut self, overrides: Overrides) -> ClientBuilder {
+        self.overrides = Some(overrides);
+        self
+    }
+
+    /// For this crate's own tests.
+    #[doc(hidden)]
+    pub fn pace(mut self, pace: Pace) -> ClientBuilder {
+        self.pace = pace;
+        self
+    }
+
+    /// Starts the client. Returns at once: it reads the cache, and begins to follow the server on a
+    /// thread of its own. A server that cannot be reached is no error.
+    ///
+    /// # Errors
+    /// When the URL, the key or the certificate cannot be right, when only one of the two variables
+    /// of [`ClientBuilder::server_from_env`] is set, or when the system gives no thread.
+    pub fn start(self) -> Result<Client, StartError> {
+        let server = match self.is_from_environment {
+            false => self.server,
+            true => match overrides::server_variables() {
+                (Some(url), Some(key)) => Some((url, key)),
+                (None, None) => None,
+                (None, Some(_)) => return Err(StartError::MissingVariable("SWITCHOVER_URL")),
+                (Some(_), None) => return Err(StartError::MissingVariable("SWITCHOVER_SDK_KEY")),
+            },
+        };
+        let server = server
+            .map(|(url, key)| Server::new(&url, &key, self.ca_pem.as_deref()))
+            .transpose()?;
+        let settings = Settings {
+            server,
+            cache_directory: self.cache_directory,
+            cache_after: self.cache_after,
+            poll_interval: self.poll_interval,
+            is_polling_only: self.is_polling_only,
+            pace: self.pace,
+        };
+        let overrides = self
+            .overrides
+            .map_or_else(Overrides::once_per_process, Arc::new);
+        clock::warm_up();
+        let engine = Arc::new(Engine::new(settings, overrides));
+        engine.start().map_err(StartError::Thread)?;
+        Ok(Client::of(engine))
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("server", &self.server.as_ref().map(|(url, _)| url))
+            .field("cache_directory", &self.cache_directory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a client did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Not `http://` or `https://`, a host, and perhaps a port and a path.
+    InvalidUrl(String),
+    /// The key is empty or has characters that no key has.
+    InvalidKey,
+    /// The PEM text has no certificate, or one that cannot be read.
+    InvalidCertificate,
+    /// Of the server's two environment variables only the other one is set.
+    MissingVariable(&'static str),
+    /// The system gives no thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::InvalidUrl(url) => write!(
+                f,
+                "`{url}` is no server's URL: one looks like https://switchover.example.com"
+            ),
+            StartError::InvalidKey => f.write_str("the SDK key is empty or has illegal characters"),
+            StartError::InvalidCertificate => f.write_str("the PEM text holds no certificate"),
+            StartError::MissingVariable(name) => write!(f, "{name} is not set"),
+            StartError::Thread(_) => f.write_str("the system gives no thread"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StartError::Thread(error) => Some(error),
+            _ => None,
+        }
+    }
+}

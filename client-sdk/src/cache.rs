@@ -1,0 +1,404 @@
+//! The last good snapshot on disk, and the halts.
+//!
+//! Three files, bound to the server and the key by their name: the last good snapshot, the one
+//! before it, and the routes that are halted. A snapshot is kept once the process has run on it for
+//! a while, because one that makes processes crash must not be what they start from. Halts are kept
+//! at once: they only ever make a start safer.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::rollout::RouteKey;
+use crate::snapshot::{MAX_SNAPSHOT_BYTES, Snapshot, Version};
+use crate::table::{Entry, Source};
+
+const HEADER_BYTES: usize = 1024;
+/// A writer that was killed leaves its file behind; one that is still at work is younger.
+const ABANDONED_AFTER: Duration = Duration::from_secs(600);
+
+#[derive(Debug)]
+pub(crate) struct Cache {
+    directory: PathBuf,
+    name: String,
+    /// What the halts file says, so that it is written only when that changes.
+    halts: Option<Halts>,
+    last_good_is_sound: bool,
+    has_warned: bool,
+}
+
+/// What was on disk.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) snapshot: Option<Snapshot>,
+    /// When it was written.
+    pub(crate) taken: Option<SystemTime>,
+    pub(crate) halts: Option<Halts>,
+}
+
+/// The halted routes of a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Halts {
+    pub(crate) version: Version,
+    pub(crate) routes: BTreeSet<RouteKey>,
+}
+
+impl Halts {
+    pub(crate) fn of(snapshot: &Snapshot) -> Halts {
+        let entries = snapshot.table().entries().iter();
+        let is_halted = |entry: &Entry| matches!(entry, Entry::Known(rollout) if rollout.halted);
+        Halts {
+            version: snapshot.version().clone(),
+            routes: entries
+                .filter(|(_, entry)| is_halted(entry))
+                .map(|(route, _)| route.clone())
+                .collect(),
+        }
+    }
+
+    /// Whether they were taken after this version: two epochs have no order.
+    pub(crate) fn are_newer_than(&self, version: &Version) -> bool {
+        self.version.epoch == version.epoch && self.version.revision > version.revision
+    }
+}
+
+impl Cache {
+    /// The cache of one server and key. `fingerprint` identifies both and gives neither away.
+    pub(crate) fn new(directory: &Path, fingerprint: &str) -> Cache {
+        Cache {
+            directory: directory.to_owned(),
+            name: format!("switchover-{fingerprint}"),
+            halts: None,
+            last_good_is_sound: false,
+            has_warned: false,
+        }
+    }
+
+    /// Reads what is there. What is damaged is as good as absent.
+    pub(crate) fn load(&mut self) -> Found {
+        self.remove_abandoned();
+        let mut found = Found {
+            halts: self.read("halts", decode_halts),
+            ..Found::default()
+        };
+        self.halts.clone_from(&found.halts);
+        for suffix in ["snapshot", "previous"] {
+            found.snapshot = self.read(suffix, decode);
+            if found.snapshot.is_some() {
+                self.last_good_is_sound = suffix == "snapshot";
+                let metadata = fs::metadata(self.path(suffix));
+                found.taken = metadata.and_then(|metadata| metadata.modified()).ok();
+                break;
+            }
+        }
+        found
+    }
+
+    /// Makes this the last good snapshot, and the one before the previous one.
+    pub(crate) fn keep(&mut self, snapshot: &Snapshot) {
+        if self.last_good_is_sound {
+            // If it fails there is no previous one, and a start falls back to the code's stages.
+            let _ = fs::rename(self.path("snapshot"), self.path("previous"));
+        }
+        let written = self.write("snapshot", &encode(snapshot));
+        self.last_good_is_sound = written.is_ok();
+        self.warn_once(written);
+    }
+
+    /// Writes down which routes are halted, if that has changed.
+    pub(crate) fn keep_halts(&mut self, halts: Halts) {
+        let is_same = self.halts.as_ref().is_some_and(|kept| {
+            kept.version.epoch == halts.version.epoch && kept.routes == halts.routes
+        });
+        if is_same || (self.halts.is_none() && halts.routes.is_empty()) {
+            return;
+        }
+        let written = self.write("halts", &encode_halts(&halts));
+        if written.is_ok() {
+            self.halts = Some(halts);
+        }
+        self.warn_once(written);
+    }
+
+    fn path(&self, suffix: &str) -> PathBuf {
+        self.directory.join(format!("{}.{suffix}", self.name))
+    }
+
+    fn read<T>(&self, suffix: &str, decode: fn(&[u8]) -> Option<T>) -> Option<T> {
+        let path = self.path(suffix);
+        let most = u64::try_from(MAX_SNAPSHOT_BYTES + HEADER_BYTES).unwrap_or(u64::MAX);
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => {
+                let decoded = decode(&bytes);
+                if decoded.is_none() {
+                    tracing::warn!(path = %path.display(), "cache file is damaged and not used");
+                }
+                decoded
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cache file cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Old or new, never a mixture: written beside, made durable, then renamed.
+    fn write(&self, suffix: &str, bytes: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        let beside = self.path(&format!("{suffix}.{}.tmp", std::process::id()));
+        let written = private_file(&beside).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&beside, self.path(suffix))
+        });
+        match written {
+            Ok(()) => {
+                // Where a directory cannot be synced, a power cut may bring the old file back.
+                let _ = File::open(&self.directory).and_then(|directory| directory.sync_all());
+            }
+            Err(_) => {
+                let _ = fs::remove_file(&beside);
+            }
+        }
+        written
+    }
+
+    fn warn_once(&mut self, written: io::Result<()>) {
+        if let Err(error) = written
+            && !std::mem::replace(&mut self.has_warned, true)
+        {
+            let directory = self.directory.display();
+            tracing::warn!(
+                %directory, %error,
+                "cache cannot be written: a start without the server will know less"
+            );
+        }
+    }
+
+    fn remove_abandoned(&self) {
+        let is_abandoned = |entry: &fs::DirEntry| {
+            let name = entry.file_name();
+            let is_ours = name
+                .to_str()
+                .is_some_and(|name| name.starts_with(&self.name) && name.ends_with(".tmp"));
+            let modified = || entry.metadata().and_then(|data| data.modified()).ok();
+            let age = |modified: SystemTime| modified.elapsed().unwrap_or_default();
+            is_ours && modified().is_some_and(|modified| age(modified) > ABANDONED_AFTER)
+        };
+        let Ok(entries) = fs::read_dir(&self.directory) else {
+            return;
+        };
+        for entry in entries.flatten().filter(is_abandoned) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// A short name for a server and a key from which neither can be had.
+pub(crate) fn fingerprint(url: &str, key: &str) -> String {
+    let digest = ring::digest::digest(
+        &ring::digest::SHA256,
+        format!("switchover\0{url}\0{key}").as_bytes(),
+    );
+    let hex = |byte: &u8| format!("{byte:02x}");
+    digest.as_ref().iter().take(8).map(hex).collect()
+}
+
+#[cfg(unix)]
+fn private_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    // A file that is there already would keep its mode.
+    let _ = fs::remove_file(path);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).open(path)
+}
+
+/// `switchover-snapshot 1 ENVIRONMENT VERSION CHECKSUM`, then the snapshot as it came.
+fn encode(snapshot: &Snapshot) -> Vec<u8> {
+    let head = format!(
+        "switchover-snapshot 1 {} {}",
+        snapshot.environment(),
+        snapshot.version()
+    );
+    sealed(&head, &snapshot.to_json())
+}
+
+fn decode(bytes: &[u8]) -> Option<Snapshot> {
+    let (head, body) = unsealed(bytes)?;
+    let snapshot = Snapshot::from_json(body, Source::Cache).ok()?;
+    let mut fields = head.strip_prefix("switchover-snapshot 1 ")?.rsplitn(2, ' ');
+    let version: Version = fields.next()?.parse().ok()?;
+    let matches = *snapshot.version() == version && fields.next()? == snapshot.environment();
+    matches.then_some(snapshot)
+}
+
+/// `switchover-halts 1 VERSION CHECKSUM`, then one route a line.
+fn encode_halts(halts: &Halts) -> Vec<u8> {
+    let routes: Vec<&str> = halts.routes.iter().map(RouteKey::as_str).collect();
+    let head = format!("switchover-halts 1 {}", halts.version);
+    sealed(&head, &routes.join("\n"))
+}
+
+fn decode_halts(bytes: &[u8]) -> Option<Halts> {
+    let (head, body) = unsealed(bytes)?;
+    Some(Halts {
+        version: head.strip_prefix("switchover-halts 1 ")?.parse().ok()?,
+        routes: body
+            .lines()
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .ok()?,
+    })
+}
+
+fn sealed(head: &str, body: &str) -> Vec<u8> {
+    format!("{head} {:016x}\n{body}", checksum(head, body)).into_bytes()
+}
+
+fn unsealed(bytes: &[u8]) -> Option<(&str, &str)> {
+    let (first, body) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
+    let (head, sum) = first.rsplit_once(' ')?;
+    (sum == format!("{:016x}", checksum(head, body))).then_some((head, body))
+}
+
+fn checksum(head: &str, body: &str) -> u64 {
+    xxh3_64(head.as_bytes())
+        .rotate_left(1)
+        .wrapping_add(xxh3_64(body.as_bytes()))
+}
+
+/// A snapshot from disk with what is known about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cached {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) taken: Option<SystemTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rollout::Rollout;
+    use crate::stage::{EnvironmentKind, Stage};
+
+    fn snapshot(at: &str, halted: bool) -> Snapshot {
+        let mut rollout = Rollout::at("GITALY_BLAME".parse().unwrap(), Stage::OptIn);
+        rollout.halted = halted;
+        crate::testing::snapshot(
+            EnvironmentKind::Hosted,
+            &at.parse().unwrap(),
+            &BTreeMap::from([("blame".parse().unwrap(), rollout)]),
+        )
+        .unwrap()
+    }
+
+    fn cache(directory: &Path) -> Cache {
+        Cache::new(directory, &fingerprint("http://localhost", "key"))
+    }
+
+    #[test]
+    fn what_was_kept_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = cache(directory.path());
+        assert!(writer.load().snapshot.is_none());
+        writer.keep(&snapshot("e1.1", false));
+        writer.keep(&snapshot("e1.2", false));
+        writer.keep_halts(Halts::of(&snapshot("e1.3", true)));
+        let found = cache(directory.path()).load();
+        assert_eq!(found.snapshot.unwrap().version().revision, 2);
+        let halts = found.halts.unwrap();
+        assert_eq!((halts.version.revision, halts.routes.len()), (3, 1));
+        for file in fs::read_dir(directory.path()).unwrap() {
+            let file = file.unwrap();
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            }
+            assert!(!fs::read_to_string(file.path()).unwrap().contains("key"));
+        }
+    }
+
+    #[test]
+    fn the_previous_one_serves_where_the_last_is_damaged_and_is_not_lost_by_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = cache(directory.path());
+        writer.keep(&snapshot("e1.1", false));
+        writer.keep(&snapshot("e1.2", false));
+        let last = writer.path("snapshot");
+        let text = fs::read_to_string(&last).unwrap();
+        fs::write(&last, text.replace("opt_in", "opt_out")).unwrap();
+        let mut reader = cache(directory.path());
+        assert_eq!(reader.load().snapshot.unwrap().version().revision, 1);
+        reader.keep(&snapshot("e1.4", false));
+        fs::write(&last, "").unwrap();
+        let found = cache(directory.path()).load();
+        assert_eq!(found.snapshot.unwrap().version().revision, 1);
+    }
+
+    #[test]
+    fn another_server_or_key_has_another_cache() {
+        let directory = tempfile::tempdir().unwrap();
+        cache(directory.path()).keep(&snapshot("e1.1", false));
+        for (url, key) in [("http://localhost", "other"), ("http://other", "key")] {
+            let mut other = Cache::new(directory.path(), &fingerprint(url, key));
+            assert!(other.load().snapshot.is_none());
+        }
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_in_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = cache(directory.path());
+        let left = writer.path("snapshot.1.tmp");
+        fs::write(&left, "x").unwrap();
+        writer.load();
+        assert!(left.exists());
+        let old = SystemTime::now() - Duration::from_secs(3_600);
+        File::options()
+            .write(true)
+            .open(&left)
+            .and_then(|file| file.set_modified(old))
+            .unwrap();
+        writer.load();
+        assert!(!left.exists());
+    }
+
+    proptest! {
+        #[test]
+        fn one_wrong_byte_is_noticed(at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
+            for (bytes, reads) in [
+                (encode(&snapshot("e1.1", true)), (|bytes| decode(bytes).is_some()) as fn(&[u8]) -> bool),
+                (encode_halts(&Halts::of(&snapshot("e1.1", true))), |bytes| decode_halts(bytes).is_some()),
+            ] {
+                prop_assert!(reads(&bytes));
+                let mut turned = bytes.clone();
+                turned[at.index(bytes.len())] ^= flip;
+                prop_assert!(!reads(&turned));
+                prop_assert!(!reads(&bytes[..at.index(bytes.len())]));
+            }
+        }
+
+        #[test]
+        fn rubbish_is_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(decode(&bytes).is_none() && decode_halts(&bytes).is_none());
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Runs the old or the new implementation, and counts what came of it.
+
+use std::future::Future;
+use std::thread;
+
+use crate::clock::Started;
+use crate::counters::{Counters, Outcome};
+use crate::decide::Path;
+use crate::route::Route;
+
+/// A call whose path is chosen. Give it the old implementation, then the new one, then run it.
+#[derive(Debug)]
+#[must_use = "a call does nothing until it is run"]
+pub struct Call<'r> {
+    route: &'r Route,
+    path: Path,
+}
+
+impl<'r> Call<'r> {
+    #[inline]
+    pub(crate) fn new(route: &'r Route, path: Path) -> Call<'r> {
+        Call { route, path }
+    }
+
+    /// The path that the call will take.
+    #[must_use]
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
+    /// What to run on the old path.
+    #[inline]
+    pub fn old<O>(self, old: O) -> CallWithOld<'r, O> {
+        CallWithOld { call: self, old }
+    }
+}
+
+/// A call that still needs the new implementation.
+#[derive(Debug)]
+#[must_use = "a call does nothing until it is run"]
+pub struct CallWithOld<'r, O> {
+    call: Call<'r>,
+    old: O,
+}
+
+impl<'r, O> CallWithOld<'r, O> {
+    /// What to run on the new path.
+    #[inline]
+    #[expect(
+        clippy::new_ret_no_self,
+        reason = "beside `old` it is the word that a reader expects"
+    )]
+    pub fn new<N>(self, new: N) -> ReadyCall<'r, O, N> {
+        ReadyCall {
+            call: self.call,
+            old: self.old,
+            new,
+        }
+    }
+}
+
+/// A call that has all it needs.
+#[derive(Debug)]
+#[must_use = "a call does nothing until it is run"]
+pub struct ReadyCall<'r, O, N> {
+    call: Call<'r>,
+    old: O,
+    new: N,
+}
+
+impl<O, N> ReadyCall<'_, O, N> {
+    /// Runs the one or the other, and returns what it returns.
+    ///
+    /// # Errors
+    /// Those of the implementation.
+    ///
+    /// # Panics
+    /// Those of the implementation, counted on their way.
+    #[inline]
+    pub fn run<T, E>(self) -> Result<T, E>
+    where
+        O: FnOnce() -> Result<T, E>,
+        N: FnOnce() -> Result<T, E>,
+    {
+        let running = Running::start(&self.call);
+        let result = match self.call.path {
+            Path::Old => (self.old)(),
+            Path::New => (self.new)(),
+        };
+        running.end(&result);
+        result
+    }
+
+    /// Runs the one or the other as a future, on whatever executor polls it. The time counts from
+    /// the first poll; a future that is dropped before its end counts as cancelled.
+    ///
+    /// # Errors
+    /// Those of the implementation.
+    ///
+    /// # Panics
+    /// Those of the implementation, counted on their way.
+    pub async fn run_async<T, E, OF, NF>(self) -> Result<T, E>
+    where
+        O: FnOnce() -> OF,
+        N: FnOnce() -> NF,
+        OF: Future<Output = Result<T, E>>,
+        NF: Future<Output = Result<T, E>>,
+    {
+        let running = Running::start(&self.call);
+        let result = match self.call.path {
+            Path::Old => (self.old)().await,
+            Path::New => (self.new)().await,
+        };
+        running.end(&result);
+        result
+    }
+}
+
+/// Counts the call when it ends, however it does.
+struct Running<'r> {
+    counters: &'r Counters,
+    path: Path,
+    outcome: Option<Outcome>,
+    started: Started,
+}
+
+impl<'r> Running<'r> {
+    #[inline]
+    fn start(call: &Call<'r>) -> Running<'r> {
+        Running {
+            counters: call.route.slot().counters(),
+            path: call.path,
+            outcome: None,
+            started: Started::now(),
+        }
+    }
+
+    #[inline]
+    fn end<T, E>(mut self, result: &Result<T, E>) {
+        self.outcome = Some(match result {
+            Ok(_) => Outcome::Success,
+            Err(_) => Outcome::Error,
+        });
+    }
+}
+
+impl Drop for Running<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let nanos = self.started.elapsed_nanos();
+        let outcome = self.outcome.unwrap_or_else(|| match thread::panicking() {
+            true => Outcome::Panic,
+            false => Outcome::Cancelled,
+        });
+        self.counters.record(self.path, outcome, nanos);
+    }
+}

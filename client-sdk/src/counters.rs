@@ -1,0 +1,365 @@
+//! Calls, errors, panics and latencies of one route, counted without threads getting in each
+//! other's way.
+//!
+//! Each thread writes its own cells with a plain load and store; whoever reads adds the cells up. A
+//! thread that ends leaves its counts to the route's shared cells. A route's cells take 64 KiB at
+//! most: a thread, or an octave of latencies, that there is no room for counts in the shared cells.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::decide::Path;
+use crate::histogram::{Bucket, Buckets, Latency, OCTAVES, PER_OCTAVE};
+
+/// The most memory that one route's counters take.
+const MOST_BYTES: usize = 64 * 1024;
+const OCTAVE_BYTES: usize = PER_OCTAVE * size_of::<AtomicU64>();
+/// Threads with cells of their own, per route.
+const MOST_THREADS: usize = 16;
+/// Octaves that threads may have of their own, per route: what the shared cells, all of their
+/// octaves and the threads' fixed parts leave.
+const MOST_OCTAVES: usize = (MOST_BYTES
+    - size_of::<Counters>()
+    - 2 * OCTAVES * OCTAVE_BYTES
+    - MOST_THREADS * size_of::<Cells>())
+    / OCTAVE_BYTES;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Success,
+    Error,
+    Panic,
+    Cancelled,
+}
+
+/// What was counted on one path of one route in this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PathStats {
+    /// Calls that ended, however they did.
+    pub calls: u64,
+    /// Those that returned an error.
+    pub errors: u64,
+    /// Those that panicked.
+    pub panics: u64,
+    /// Those whose future was dropped before it was done.
+    pub cancelled: u64,
+    /// How long they took, whichever way they ended.
+    pub latency: Latency,
+}
+
+/// What was counted on both paths of one route in this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RouteStats {
+    /// Calls that took the old path.
+    pub old: PathStats,
+    /// Calls that took the new path.
+    pub new: PathStats,
+}
+
+#[derive(Debug)]
+pub(crate) struct Counters {
+    id: usize,
+    shared: Cells,
+    threads: Mutex<Vec<Arc<Cells>>>,
+    octaves: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Cells {
+    old: PathCells,
+    new: PathCells,
+}
+
+#[derive(Debug)]
+struct PathCells {
+    errors: AtomicU64,
+    panics: AtomicU64,
+    cancelled: AtomicU64,
+    latency: Buckets,
+}
+
+thread_local! {
+    static MINE: RefCell<Mine> = const { RefCell::new(Mine { cells: Vec::new() }) };
+}
+
+/// One thread's cells, by the counters' id.
+struct Mine {
+    cells: Vec<Option<Arc<Cells>>>,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Counters {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Counters {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            shared: Cells::new(),
+            threads: Mutex::new(Vec::new()),
+            octaves: AtomicUsize::new(0),
+        }
+    }
+
+    /// Counts one call. Never waits.
+    #[inline]
+    pub(crate) fn record(&self, path: Path, outcome: Outcome, nanos: u64) {
+        let bucket = Bucket::of(nanos);
+        let counted = MINE.try_with(|mine| {
+            let mine = mine.try_borrow().ok()?;
+            let cells = mine.cells.get(self.id)?.as_deref()?.path(path);
+            let cell = cells.latency.get(bucket)?;
+            add_own(cell);
+            match outcome {
+                Outcome::Success => {}
+                _ => add_own(cells.outcome(outcome)?),
+            }
+            Some(())
+        });
+        if !matches!(counted, Ok(Some(()))) {
+            self.record_otherwise(path, outcome, bucket);
+        }
+    }
+
+    /// The first call of a thread, the first one in an octave, or no room for either.
+    #[cold]
+    fn record_otherwise(&self, path: Path, outcome: Outcome, bucket: Bucket) {
+        // A thread whose locals are gone already, or one that is in here already, has none.
+        let mine = MINE.try_with(|mine| Some(mine.try_borrow_mut().ok()?.cells(self)?.clone()));
+        if let Ok(Some(cells)) = mine {
+            let cells = cells.path(path);
+            let has_room = || self.octaves.fetch_add(1, Ordering::Relaxed) < MOST_OCTAVES;
+            let cell = match cells.latency.get(bucket) {
+                Some(cell) => Some(cell),
+                None if has_room() => cells.latency.get_or_add(bucket),
+                None => {
+                    self.octaves.fetch_sub(1, Ordering::Relaxed);
+                    None
+                }
+            };
+            if let Some(cell) = cell {
+                add_own(cell);
+                cells.outcome(outcome).map(add_own);
+                return;
+            }
+        }
+        let cells = self.shared.path(path);
+        for cell in [cells.latency.get_or_add(bucket), cells.outcome(outcome)] {
+            cell.map(|cell| cell.fetch_add(1, Ordering::Relaxed));
+        }
+    }
+
+    /// Adds up what all threads have counted.
+    pub(crate) fn stats(&self) -> RouteStats {
+        // The lock is held for moments only; where it is not to be had (a fork may have copied it
+        // locked), what the shared cells say is all there is.
+        let deadline = Instant::now() + Duration::from_millis(100);
+        let threads = loop {
+            match self.threads.try_lock() {
+                Ok(threads) => break Some(threads),
+                Err(_) if Instant::now() >= deadline => break None,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        let mut stats = RouteStats::default();
+        let threads = threads.iter().flat_map(|threads| threads.iter());
+        for cells in std::iter::once(&self.shared).chain(threads.map(|cells| &**cells)) {
+            cells.old.add_to(&mut stats.old);
+            cells.new.add_to(&mut stats.new);
+        }
+        stats
+    }
+
+    fn enter(&self) -> Option<Arc<Cells>> {
+        let mut threads = self.threads.try_lock().ok()?;
+        // A thread that ended while the lock was taken could not leave its counts itself.
+        threads.retain(|cells| !self.take_over(cells));
+        if threads.len() >= MOST_THREADS {
+            return None;
+        }
+        let cells = Arc::new(Cells::new());
+        threads.push(Arc::clone(&cells));
+        Some(cells)
+    }
+
+    /// Takes the counts of a thread that has ended.
+    fn take_over(&self, cells: &Arc<Cells>) -> bool {
+        let has_ended = Arc::strong_count(cells) == 1;
+        if has_ended {
+            // Pairs with the release by which the thread let go of them.
+            fence(Ordering::Acquire);
+            self.shared.old.take(&cells.old);
+            self.shared.new.take(&cells.new);
+            self.octaves.fetch_sub(cells.octaves(), Ordering::Relaxed);
+        }
+        has_ended
+    }
+}
+
+impl Mine {
+    /// This thread's cells for these counters, made if there is room.
+    fn cells(&mut self, counters: &Counters) -> Option<&Arc<Cells>> {
+        if self.cells.len() <= counters.id {
+            self.cells.resize(counters.id + 1, None);
+        }
+        if self.cells.get(counters.id)?.is_none() {
+            // Cells that only this thread has left belonged to a client that is gone.
+            for cells in &mut self.cells {
+                cells.take_if(|cells| Arc::strong_count(cells) == 1);
+            }
+            *self.cells.get_mut(counters.id)? = counters.enter();
+        }
+        self.cells.get(counters.id)?.as_ref()
+    }
+}
+
+impl Cells {
+    const fn new() -> Cells {
+        Cells {
+            old: PathCells::new(),
+            new: PathCells::new(),
+        }
+    }
+
+    #[inline]
+    fn path(&self, path: Path) -> &PathCells {
+        match path {
+            Path::Old => &self.old,
+            Path::New => &self.new,
+        }
+    }
+
+    fn octaves(&self) -> usize {
+        self.old.latency.octaves() + self.new.latency.octaves()
+    }
+}
+
+impl PathCells {
+    const fn new() -> PathCells {
+        PathCells {
+            errors: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            latency: Buckets::new(),
+        }
+    }
+
+    fn outcome(&self, outcome: Outcome) -> Option<&AtomicU64> {
+        match outcome {
+            Outcome::Success => None,
+            Outcome::Error => Some(&self.errors),
+            Outcome::Panic => Some(&self.panics),
+            Outcome::Cancelled => Some(&self.cancelled),
+        }
+    }
+
+    fn add_to(&self, stats: &mut PathStats) {
+        stats.errors += self.errors.load(Ordering::Relaxed);
+        stats.panics += self.panics.load(Ordering::Relaxed);
+        stats.cancelled += self.cancelled.load(Ordering::Relaxed);
+        stats.latency.add(&self.latency);
+        stats.calls = stats.latency.count();
+    }
+
+    fn take(&self, other: &PathCells) {
+        for (mine, theirs) in [
+            (&self.errors, &other.errors),
+            (&self.panics, &other.panics),
+            (&self.cancelled, &other.cancelled),
+        ] {
+            mine.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        for (bucket, count) in other.latency.counted() {
+            if let Some(cell) = self.latency.get_or_add(bucket) {
+                cell.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// To a cell that no other thread writes.
+#[inline]
+fn add_own(cell: &AtomicU64) {
+    let count = cell.load(Ordering::Relaxed);
+    cell.store(count.wrapping_add(1), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn counts_are_exact_over_threads_that_come_and_go() {
+        let counters = Counters::new();
+        for _ in 0..5 {
+            thread::scope(|scope| {
+                for thread in 0..8_u64 {
+                    let counters = &counters;
+                    scope.spawn(move || {
+                        for call in 0..1_000 {
+                            let outcome = match call % 4 {
+                                0 => Outcome::Error,
+                                1 => Outcome::Panic,
+                                _ => Outcome::Success,
+                            };
+                            counters.record(Path::New, outcome, call << thread);
+                        }
+                    });
+                }
+            });
+        }
+        let stats = counters.stats();
+        assert_eq!(stats.old, PathStats::default());
+        assert_eq!(stats.new.calls, 40_000);
+        assert_eq!((stats.new.errors, stats.new.panics), (10_000, 10_000));
+    }
+
+    #[test]
+    fn threads_without_room_still_count_and_memory_stays_bounded() {
+        let counters = Counters::new();
+        let together = std::sync::Barrier::new(40);
+        thread::scope(|scope| {
+            for _ in 0..40 {
+                scope.spawn(|| {
+                    together.wait();
+                    for octave in 0..40 {
+                        counters.record(Path::Old, Outcome::Success, 1 << octave);
+                    }
+                    together.wait();
+                });
+            }
+        });
+        assert_eq!(counters.stats().old.calls, 40 * 40);
+        let threads = counters.threads.lock().unwrap();
+        let octaves: usize = threads.iter().map(|cells| cells.octaves()).sum();
+        let bytes = size_of::<Counters>()
+            + (counters.shared.octaves() + octaves) * OCTAVE_BYTES
+            + threads.len() * size_of::<Cells>();
+        assert!(bytes <= MOST_BYTES, "{bytes}");
+        assert!(octaves > 0);
+    }
+
+    #[test]
+    fn a_call_counts_while_its_thread_takes_its_locals_down() {
+        struct CountsInDrop(Arc<Counters>);
+        impl Drop for CountsInDrop {
+            fn drop(&mut self) {
+                self.0.record(Path::New, Outcome::Success, 5);
+            }
+        }
+        thread_local!(static LATE: RefCell<Option<CountsInDrop>> = const { RefCell::new(None) });
+        let counters = Arc::new(Counters::new());
+        let other = Arc::clone(&counters);
+        thread::spawn(move || {
+            LATE.with(|late| *late.borrow_mut() = Some(CountsInDrop(Arc::clone(&other))));
+            other.record(Path::New, Outcome::Success, 5);
+        })
+        .join()
+        .unwrap();
+        assert_eq!(counters.stats().new.calls, 2);
+    }
+}

@@ -1,0 +1,298 @@
+//! What all clones of a client, its handles and its thread share.
+//!
+//! A fork copies locks that threads hold which the child does not have. So everything with a lock
+//! that matters is part of a [`Life`], of which every process has its own; the first call in a child
+//! that needs one begins it, from the last state that was published.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cache::{Cache, Found};
+use crate::changes::{Change, Subscribers};
+use crate::overrides::Overrides;
+use crate::pace::Pace;
+use crate::published::Published;
+use crate::rollout::{Rollout, RouteKey};
+use crate::slot::Slot;
+use crate::slots::Slots;
+use crate::snapshot::Snapshot;
+use crate::state::State;
+use crate::status::{Health, Mode};
+use crate::sync;
+use crate::transport::Server;
+
+/// What the builder was told.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) server: Option<Server>,
+    pub(crate) cache_directory: Option<PathBuf>,
+    pub(crate) cache_after: Duration,
+    pub(crate) poll_interval: Duration,
+    pub(crate) is_polling_only: bool,
+    pub(crate) pace: Pace,
+}
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    settings: Settings,
+    slots: Slots,
+    subscribers: Subscribers,
+    is_closed: AtomicBool,
+    first: Life,
+}
+
+/// One process's share.
+#[derive(Debug)]
+pub(crate) struct Life {
+    process: u32,
+    state: Published<State>,
+    health: Mutex<Health>,
+    heard: Condvar,
+    cache: Mutex<Option<Cache>>,
+    thread: Mutex<Option<sync::Thread>>,
+    next: OnceLock<Box<Life>>,
+}
+
+impl Engine {
+    /// With what is on disk, and without a thread as yet.
+    pub(crate) fn new(settings: Settings, overrides: Arc<Overrides>) -> Engine {
+        let mut cache = settings.open_cache();
+        let found = cache.as_mut().map_or_else(Found::default, Cache::load);
+        let state = State::new(found, overrides);
+        let first = Life::new(&settings, Arc::new(state), cache);
+        Engine {
+            settings,
+            slots: Slots::default(),
+            subscribers: Subscribers::default(),
+            is_closed: AtomicBool::new(false),
+            first,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.slots.iter()
+    }
+
+    /// The present state. Never waits.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.last_life().state.get()
+    }
+
+    /// Reads the present state without counting a reference. Never waits.
+    pub(crate) fn with_state<R>(&self, f: impl FnOnce(&State) -> R) -> R {
+        self.last_life().state.with(|state| f(state))
+    }
+
+    /// The route's slot, its word written, and the stage that the code gives it noted.
+    pub(crate) fn slot(self: &Arc<Self>, key: &str, compiled: Option<&Rollout>) -> Arc<Slot> {
+        let life = self.life();
+        let (slot, is_new) = self.slots.find_or_add(key);
+        let route = key.parse::<RouteKey>();
+        if is_new && let Err(error) = &route {
+            tracing::warn!(route = key, "route takes the old path: {error}");
+        }
+        let mut writer = life.state.writer();
+        let mut state = writer.get();
+        if let (Ok(route), Some(rollout)) = (route, compiled) {
+            match state.with_compiled(route, rollout.clone()) {
+                Some(next) => {
+                    state = Arc::new(next);
+                    writer.set(Arc::clone(&state));
+                }
+                None => warn_of_another_stage(&state, key, rollout),
+            }
+        }
+        slot.publish(state.plan(key));
+        drop(writer);
+        warn_of_overrides(&state, key);
+        slot
+    }
+
+    /// Decides by this snapshot from now on, and tells whoever wants to know.
+    pub(crate) fn apply(&self, snapshot: Arc<Snapshot>) {
+        let life = self.last_life();
+        let mut writer = life.state.writer();
+        let before = writer.get();
+        let state = Arc::new(before.with_live(Arc::clone(&snapshot)));
+        writer.set(Arc::clone(&state));
+        for slot in self.slots.iter() {
+            slot.publish(state.plan(slot.key()));
+        }
+        drop(writer);
+        life.health().is_ready = true;
+        life.heard.notify_all();
+        for slot in self.slots.iter() {
+            warn_of_overrides(&state, slot.key());
+        }
+        self.subscribers.tell(&Change {
+            environment: snapshot.environment().to_owned(),
+            version: snapshot.version().clone(),
+            routes: state.differs_from(&before),
+        });
+    }
+
+    /// Changes whether a slot is forced, and its word with it.
+    pub(crate) fn change_force(self: &Arc<Self>, slot: &Slot, change: fn(&Slot)) {
+        let writer = self.life().state.writer();
+        change(slot);
+        slot.publish(writer.get().plan(slot.key()));
+    }
+
+    /// This process's life, begun if need be: then the thread starts too.
+    pub(crate) fn life(self: &Arc<Self>) -> &Life {
+        let process = std::process::id();
+        let last = self.last_life();
+        if last.process == process {
+            return last;
+        }
+        let life = last.next.get_or_init(|| {
+            let mut cache = self.settings.open_cache();
+            if let Some(cache) = &mut cache {
+                // The state is at hand; this is for what the cache knows about its files.
+                cache.load();
+            }
+            Box::new(Life::new(&self.settings, last.state.get(), cache))
+        });
+        if let Err(error) = self.start() {
+            tracing::warn!(%error, "the thread that follows the server cannot start after a fork");
+        }
+        life
+    }
+
+    /// Starts the thread that follows the server, where there is one and it does not run yet.
+    pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        let Some(server) = &self.settings.server else {
+            return Ok(());
+        };
+        let mut thread = lock(&self.last_life().thread);
+        if thread.is_none() && !self.is_closed.load(Ordering::Relaxed) {
+            *thread = Some(sync::start(Arc::clone(self), server)?);
+        }
+        Ok(())
+    }
+
+    /// Ends the thread. What was decided by stays what is decided by.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        let life = self.last_life();
+        // In a forked child that never began a life the thread is the parent's.
+        if life.process == std::process::id() {
+            let thread = lock(&life.thread).take();
+            if let Some(thread) = thread {
+                thread.end();
+            }
+            life.health().mode = Mode::Stopped;
+            life.heard.notify_all();
+        }
+    }
+
+    pub(crate) fn last_life(&self) -> &Life {
+        let mut life = &self.first;
+        while let Some(next) = life.next.get() {
+            life = next;
+        }
+        life
+    }
+}
+
+impl Settings {
+    fn open_cache(&self) -> Option<Cache> {
+        let fingerprint = self.server.as_ref()?.fingerprint();
+        Some(Cache::new(self.cache_directory.as_ref()?, fingerprint))
+    }
+}
+
+impl Life {
+    fn new(settings: &Settings, state: Arc<State>, cache: Option<Cache>) -> Life {
+        Life {
+            process: std::process::id(),
+            health: Mutex::new(Health::new(
+                settings.server.is_some(),
+                state.live().is_some(),
+            )),
+            state: Published::new(state),
+            heard: Condvar::new(),
+            cache: Mutex::new(cache),
+            thread: Mutex::new(None),
+            next: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
+        lock(&self.health)
+    }
+
+    /// Waits until the server's state is in use; `true` where there is no server to wait for.
+    pub(crate) fn wait_ready(&self, timeout: Duration) -> bool {
+        let waits = |health: &mut Health| !health.is_ready && health.mode.is_running();
+        let health = self.health();
+        let waited = self.heard.wait_timeout_while(health, timeout, waits);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_ready
+    }
+
+    /// The disk cache; whoever writes to it holds it.
+    pub(crate) fn cache(&self) -> MutexGuard<'_, Option<Cache>> {
+        lock(&self.cache)
+    }
+
+    /// Waits until nobody writes to the disk cache.
+    pub(crate) fn wait_for_cache(&self, timeout: Duration) -> bool {
+        let began = Instant::now();
+        while matches!(self.cache.try_lock(), Err(TryLockError::WouldBlock)) {
+            if began.elapsed() >= timeout {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1).min(timeout));
+        }
+        true
+    }
+}
+
+/// What a thread that panicked has left behind is whole: every change under these locks is one
+/// assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn warn_of_another_stage(state: &State, key: &str, rollout: &Rollout) {
+    let first = state.compiled_rollout(key);
+    if let Some(first) =
+        first.filter(|first| (&first.flag, first.stage) != (&rollout.flag, rollout.stage))
+    {
+        tracing::warn!(
+            route = key,
+            "the code gives this route {} ({}) and {} ({}); the first counts",
+            first.stage,
+            first.flag,
+            rollout.stage,
+            rollout.flag,
+        );
+    }
+}
+
+/// Each text once per process.
+fn warn_of_overrides(state: &State, key: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    for warning in state.warnings(key) {
+        let text = warning.to_string();
+        // Busy: another thread is about to tell, or a fork has copied the lock. Neither is worth waiting for.
+        let is_new = TOLD
+            .try_lock()
+            .is_ok_and(|mut told| told.insert(format!("{key}: {text}")));
+        if is_new {
+            tracing::warn!(route = key, "{text}");
+        }
+    }
+}

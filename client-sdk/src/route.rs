@@ -1,0 +1,206 @@
+//! A route's handle: one atomic word, and what to do where that does not suffice.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::bucket::Seed;
+use crate::call::Call;
+use crate::counters::RouteStats;
+use crate::decide::{Decision, Explanation, Path, Reason};
+use crate::engine::Engine;
+use crate::key::Key;
+use crate::rollout::Rollout;
+use crate::slot::{Slot, Word};
+use crate::stage::Stage;
+use crate::testing;
+
+/// A route as the code names it: its key and, where the code gives one, its stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSpec {
+    key: String,
+    flag: Option<String>,
+    stage: Option<Stage>,
+}
+
+impl RouteSpec {
+    /// A route by its key.
+    pub fn new(key: impl Into<String>) -> RouteSpec {
+        RouteSpec {
+            key: key.into(),
+            flag: None,
+            stage: None,
+        }
+    }
+
+    /// The environment variable that overrides the route where the code's stage decides: the key in
+    /// upper case unless you say otherwise. Where a snapshot decides, it names the variable.
+    #[must_use]
+    pub fn flag(mut self, flag: impl Into<String>) -> RouteSpec {
+        self.flag = Some(flag.into());
+        self
+    }
+
+    /// The stage of the route as long as no server and no cache knows it. It is decided as on
+    /// premises: opt-in is off unless the installation asks for it.
+    #[must_use]
+    pub fn stage(mut self, stage: Stage) -> RouteSpec {
+        self.stage = Some(stage);
+        self
+    }
+
+    /// What the code says about the route, if it says something that can be.
+    fn compiled(&self) -> Option<Rollout> {
+        let stage = self.stage?;
+        let flag = match &self.flag {
+            Some(flag) => flag.parse(),
+            None => self.key.to_ascii_uppercase().parse(),
+        };
+        match flag {
+            Ok(flag) => Some(Rollout::at(flag, stage)),
+            Err(error) => {
+                tracing::warn!(
+                    route = self.key,
+                    flag = self.flag,
+                    "the route's stage in the code is ignored: {error}"
+                );
+                None
+            }
+        }
+    }
+}
+
+impl From<&str> for RouteSpec {
+    fn from(key: &str) -> RouteSpec {
+        RouteSpec::new(key)
+    }
+}
+
+impl From<String> for RouteSpec {
+    fn from(key: String) -> RouteSpec {
+        RouteSpec::new(key)
+    }
+}
+
+impl From<&String> for RouteSpec {
+    fn from(key: &String) -> RouteSpec {
+        RouteSpec::new(key)
+    }
+}
+
+/// A handle to one route. Cheap to clone; valid as long as it is held, also after the client is
+/// gone. Asking it never waits, never fails and never panics.
+#[derive(Clone)]
+pub struct Route {
+    slot: Arc<Slot>,
+    /// Beside the pointer, so that a ramp needs nothing but the word from the slot.
+    seed: Seed,
+    engine: Arc<Engine>,
+}
+
+impl Route {
+    pub(crate) fn resolve(engine: Arc<Engine>, spec: &RouteSpec) -> Route {
+        let slot = engine.slot(&spec.key, spec.compiled().as_ref());
+        Route {
+            seed: slot.seed(),
+            slot,
+            engine,
+        }
+    }
+
+    /// The route's key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.slot.key()
+    }
+
+    /// Which path a call with this key takes: a few nanoseconds, no lock, no allocation, unless the
+    /// route has cohorts or requirements.
+    #[inline]
+    #[must_use]
+    pub fn path<K: Key>(&self, key: K) -> Path {
+        let word = self.slot.word();
+        match word.verdict() {
+            Some(path) => path,
+            None => key.with(|key| self.path_of(word, key)),
+        }
+    }
+
+    /// Which path a call with this key takes, why, and where that comes from.
+    #[must_use]
+    pub fn decide<K: Key>(&self, key: K) -> Decision {
+        key.with(|key| {
+            let decision = self
+                .engine
+                .with_state(|state| state.decide(self.key(), key));
+            match self.forced() {
+                None => decision,
+                Some(path) => Decision {
+                    path,
+                    reason: match path {
+                        Path::Old => Reason::EnvOff,
+                        Path::New => Reason::EnvOn,
+                    },
+                    ..decision
+                },
+            }
+        })
+    }
+
+    /// Every rule and what it says about a call with this key. A path forced by a test has no say.
+    #[must_use]
+    pub fn explain<K: Key>(&self, key: K) -> Explanation {
+        key.with(|key| {
+            self.engine
+                .with_state(|state| state.explain(self.key(), key))
+        })
+    }
+
+    /// Runs the path that a call with this key takes; timed and counted.
+    #[inline]
+    #[must_use = "a call does nothing until it is run"]
+    pub fn call<K: Key>(&self, key: K) -> Call<'_> {
+        Call::new(self, self.path(key))
+    }
+
+    /// What this process has counted for this route.
+    #[must_use]
+    pub fn stats(&self) -> RouteStats {
+        self.slot.counters().stats()
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    fn path_of(&self, word: Word, key: Option<&str>) -> Path {
+        match self.slot.ramp(word, self.seed, key) {
+            Some(path) => path,
+            None => self.ask(key),
+        }
+    }
+
+    #[cold]
+    fn ask(&self, key: Option<&str>) -> Path {
+        self.forced().unwrap_or_else(|| {
+            self.engine
+                .with_state(|state| state.decide(self.key(), key).path)
+        })
+    }
+
+    fn forced(&self) -> Option<Path> {
+        self.slot
+            .is_forced()
+            .then(|| testing::forced_on_this_thread(&self.slot))
+            .flatten()
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Route").field(&self.key()).finish()
+    }
+}

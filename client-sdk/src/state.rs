@@ -1,0 +1,248 @@
+//! Everything that a process decides by, in layers: what the server sent, what was kept on disk,
+//! what the code says.
+
+use std::collections::BTreeSet;
+use std::iter::once;
+use std::sync::Arc;
+
+use crate::cache::{Cached, Found, Halts};
+use crate::decide::{self, Decision, Explanation, Plan, Warning};
+use crate::overrides::Overrides;
+use crate::rollout::{Rollout, RouteKey};
+use crate::snapshot::Snapshot;
+use crate::stage::EnvironmentKind;
+use crate::table::{Entry, Source, Table};
+use crate::versions::Seen;
+
+/// Immutable: each change makes a new one.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    live: Option<Arc<Snapshot>>,
+    cached: Option<Cached>,
+    /// The cached snapshot's table, with what was halted after it.
+    cached_table: Option<Arc<Table>>,
+    compiled: Arc<Table>,
+    /// What was halted when this process started, as far as the disk knows.
+    halted: BTreeSet<RouteKey>,
+    overrides: Arc<Overrides>,
+}
+
+impl State {
+    /// What a process starts with.
+    pub(crate) fn new(found: Found, overrides: Arc<Overrides>) -> State {
+        let cached = found.snapshot.map(|snapshot| Cached {
+            snapshot: Arc::new(snapshot),
+            taken: found.taken,
+        });
+        let cached_table = match (&cached, &found.halts) {
+            (Some(cached), Some(halts)) if halts.are_newer_than(cached.snapshot.version()) => {
+                Some(halted(cached.snapshot.table(), halts))
+            }
+            (Some(cached), _) => Some(Arc::clone(cached.snapshot.table())),
+            (None, _) => None,
+        };
+        State {
+            live: None,
+            cached,
+            cached_table,
+            compiled: Arc::new(Table::empty(Source::Compiled, EnvironmentKind::OnPrem)),
+            halted: found.halts.map(|halts| halts.routes).unwrap_or_default(),
+            overrides,
+        }
+    }
+
+    pub(crate) fn with_live(&self, snapshot: Arc<Snapshot>) -> State {
+        State {
+            live: Some(snapshot),
+            ..self.clone()
+        }
+    }
+
+    /// With the stage that the code gives a route; `None` where it has given one before.
+    pub(crate) fn with_compiled(&self, route: RouteKey, mut rollout: Rollout) -> Option<State> {
+        if self.compiled.get(route.as_str()).is_some() {
+            return None;
+        }
+        rollout.halted |= self.halted.contains(&route);
+        let mut entries = self.compiled.entries().clone();
+        entries.insert(route, Entry::Known(Arc::new(rollout)));
+        Some(State {
+            compiled: Arc::new(Table::new(Source::Compiled, self.compiled.kind(), entries).ok()?),
+            ..self.clone()
+        })
+    }
+
+    pub(crate) fn live(&self) -> Option<&Arc<Snapshot>> {
+        self.live.as_ref()
+    }
+
+    pub(crate) fn cached(&self) -> Option<&Cached> {
+        self.cached.as_ref()
+    }
+
+    /// The best snapshot there is.
+    pub(crate) fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        let cached = || self.cached.as_ref().map(|cached| &cached.snapshot);
+        self.live.as_ref().or_else(cached)
+    }
+
+    /// The stage that the code gives a route.
+    pub(crate) fn compiled_rollout(&self, route: &str) -> Option<&Rollout> {
+        self.compiled.rollout(route)
+    }
+
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        Seen {
+            environment: self.snapshot().map(|snapshot| snapshot.environment()),
+            live: self.live.as_ref().map(|live| live.version()),
+            cached: self.cached.as_ref().map(|cached| cached.snapshot.version()),
+        }
+    }
+
+    /// The best source that says something, whatever the route.
+    pub(crate) fn source(&self) -> Source {
+        let best = self.tables().next();
+        best.map_or(Source::Compiled, |table| table.source())
+    }
+
+    pub(crate) fn decide(&self, route: &str, key: Option<&str>) -> Decision {
+        decide::decide(self.table_of(route), route, &self.overrides, key)
+    }
+
+    pub(crate) fn explain(&self, route: &str, key: Option<&str>) -> Explanation {
+        decide::explain(self.table_of(route), route, &self.overrides, key)
+    }
+
+    pub(crate) fn plan(&self, route: &str) -> Plan {
+        decide::plan(self.table_of(route), route, &self.overrides)
+    }
+
+    pub(crate) fn warnings(&self, route: &str) -> Vec<Warning> {
+        decide::warnings(self.table_of(route), route, &self.overrides)
+    }
+
+    /// The routes about which this state says something else than that one did.
+    pub(crate) fn differs_from(&self, other: &State) -> Vec<RouteKey> {
+        let tables = self.tables().chain(other.tables());
+        let routes: BTreeSet<&RouteKey> = tables.flat_map(|table| table.entries().keys()).collect();
+        let says = |state: &State, route: &RouteKey| {
+            let table = state.table_of(route.as_str());
+            (table.get(route.as_str()).cloned(), table.kind())
+        };
+        routes
+            .into_iter()
+            .filter(|route| says(self, route) != says(other, route))
+            .cloned()
+            .collect()
+    }
+
+    /// Best first.
+    fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        let live = self.live.as_ref().map(|live| live.table());
+        let layers = live.into_iter().chain(&self.cached_table);
+        layers.chain(once(&self.compiled))
+    }
+
+    /// The first layer that says something about a route decides it, also where what it says is a
+    /// newer server's and means the old path.
+    fn table_of(&self, route: &str) -> &Table {
+        let knows = |table: &&Arc<Table>| table.get(route).is_some();
+        self.tables().find(knows).unwrap_or(&self.compiled)
+    }
+}
+
+/// The table with these routes halted, which changes nothing about what they require.
+fn halted(table: &Arc<Table>, halts: &Halts) -> Arc<Table> {
+    let mut entries = table.entries().clone();
+    for (route, entry) in &mut entries {
+        if let Entry::Known(rollout) = entry
+            && halts.routes.contains(route)
+        {
+            Arc::make_mut(rollout).halted = true;
+        }
+    }
+    let halted = Table::new(table.source(), table.kind(), entries);
+    halted.map_or_else(|_| Arc::clone(table), Arc::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::{Path, Reason};
+    use crate::stage::Stage;
+
+    fn snapshot(at: &str, routes: &[&str], source: Source) -> Snapshot {
+        let rollout =
+            |route: &str| Rollout::at(route.to_uppercase().parse().unwrap(), Stage::OptIn);
+        let rollouts = routes
+            .iter()
+            .map(|route| (route.parse().unwrap(), rollout(route)))
+            .collect();
+        let version = at.parse().unwrap();
+        let made = crate::testing::snapshot(EnvironmentKind::Hosted, &version, &rollouts).unwrap();
+        Snapshot::from_json(&made.to_json(), source).unwrap()
+    }
+
+    fn start(cached: Option<&str>, halts: &str) -> State {
+        let found = Found {
+            snapshot: cached.map(|at| snapshot(at, &["a", "b"], Source::Cache)),
+            taken: None,
+            halts: Some(Halts {
+                version: halts.parse().unwrap(),
+                routes: ["a", "c"].map(|route| route.parse().unwrap()).into(),
+            }),
+        };
+        let mut state = State::new(found, Arc::default());
+        for route in ["b", "c", "d"] {
+            let rollout = Rollout::at(route.to_uppercase().parse().unwrap(), Stage::OptOut);
+            state = state
+                .with_compiled(route.parse().unwrap(), rollout)
+                .unwrap();
+        }
+        state
+    }
+
+    fn says(state: &State, route: &str) -> (Reason, Option<Source>) {
+        let decision = state.decide(route, None);
+        (decision.reason, decision.source)
+    }
+
+    #[test]
+    fn the_best_source_that_knows_a_route_decides_it() {
+        let state = start(Some("e1.7"), "e1.3");
+        let state = state.with_live(Arc::new(snapshot("e1.8", &["a"], Source::Live)));
+        assert_eq!(says(&state, "a"), (Reason::DefaultOn, Some(Source::Live)));
+        assert_eq!(says(&state, "b"), (Reason::DefaultOn, Some(Source::Cache)));
+        assert_eq!(
+            says(&state, "d"),
+            (Reason::DefaultOn, Some(Source::Compiled))
+        );
+        assert_eq!(says(&state, "e"), (Reason::UnknownRoute, None));
+    }
+
+    #[test]
+    fn halts_overlay_what_is_older_than_they_are() {
+        let newer = start(Some("e1.7"), "e1.8");
+        assert_eq!(says(&newer, "a"), (Reason::Halted, Some(Source::Cache)));
+        assert_eq!(newer.decide("b", None).path, Path::New);
+        for older in [start(Some("e1.7"), "e1.6"), start(Some("e1.7"), "e2.9")] {
+            assert_eq!(says(&older, "a"), (Reason::DefaultOn, Some(Source::Cache)));
+        }
+        for state in [newer, start(None, "e1.1")] {
+            assert_eq!(says(&state, "c"), (Reason::Halted, Some(Source::Compiled)));
+            assert_eq!(
+                says(&state, "d"),
+                (Reason::DefaultOn, Some(Source::Compiled))
+            );
+        }
+    }
+
+    #[test]
+    fn a_difference_names_its_routes() {
+        let before =
+            start(None, "e1.1").with_live(Arc::new(snapshot("e1.1", &["a"], Source::Live)));
+        let after = before.with_live(Arc::new(snapshot("e1.2", &["a", "b"], Source::Live)));
+        assert_eq!(after.differs_from(&before), ["b".parse().unwrap()]);
+        assert!(after.differs_from(&after).is_empty());
+    }
+}

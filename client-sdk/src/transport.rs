@@ -1,0 +1,259 @@
+//! The two requests that the client makes, and what can go wrong with them.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::time::SystemTime;
+
+use ureq::http::{HeaderValue, Response, Uri, header};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body, RequestBuilder, Timeout};
+
+use crate::backoff::{self, Attempt};
+use crate::builder::StartError;
+use crate::cache;
+use crate::pace::Pace;
+use crate::snapshot::{MAX_SNAPSHOT_BYTES, SnapshotError, Version};
+use crate::versions::Refusal;
+
+/// Where the server is, and how to be let in.
+#[derive(Clone)]
+pub(crate) struct Server {
+    url: String,
+    authorization: HeaderValue,
+    fingerprint: String,
+    roots: Option<Vec<Certificate<'static>>>,
+}
+
+impl fmt::Debug for Server {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    pub(crate) fn new(url: &str, key: &str, ca_pem: Option<&[u8]>) -> Result<Server, StartError> {
+        let invalid = || StartError::InvalidUrl(url.to_owned());
+        let parsed: Uri = url.parse().map_err(|_| invalid())?;
+        let is_http = matches!(parsed.scheme_str(), Some("http" | "https"));
+        let has_user = |authority: &ureq::http::uri::Authority| authority.as_str().contains('@');
+        if !is_http || parsed.authority().is_none_or(has_user) || parsed.query().is_some() {
+            return Err(invalid());
+        }
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
+            .ok()
+            .filter(|_| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()))
+            .ok_or(StartError::InvalidKey)?;
+        authorization.set_sensitive(true);
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Server {
+            fingerprint: cache::fingerprint(&url, key),
+            url,
+            authorization,
+            roots: ca_pem.map(certificates).transpose()?,
+        })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, StartError> {
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(_) => return Err(StartError::InvalidCertificate),
+        }
+    }
+    if certificates.is_empty() {
+        return Err(StartError::InvalidCertificate);
+    }
+    Ok(certificates)
+}
+
+/// Why an attempt ended.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) attempt: Attempt,
+    pub(crate) retry_after: Option<std::time::Duration>,
+    /// The stream was opened, or held back, and said nothing in its time.
+    pub(crate) is_silent: bool,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn failed(message: impl Into<String>) -> Failure {
+        Failure {
+            attempt: Attempt::Failed,
+            retry_after: None,
+            is_silent: false,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn silent(message: impl Into<String>) -> Failure {
+        Failure {
+            is_silent: true,
+            ..Failure::failed(message)
+        }
+    }
+
+    fn from_request(error: &ureq::Error) -> Failure {
+        let attempt = match error {
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => Attempt::Refused,
+            // What rustls finds wrong during the handshake comes as invalid data.
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Attempt::Refused
+            }
+            _ => Attempt::Failed,
+        };
+        Failure {
+            attempt,
+            is_silent: matches!(error, ureq::Error::Timeout(Timeout::RecvResponse)),
+            ..Failure::failed(error.to_string())
+        }
+    }
+
+    fn from_status(response: &Response<Body>) -> Failure {
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        Failure {
+            attempt: match status {
+                401 | 403 | 404 => Attempt::Refused,
+                _ => Attempt::Failed,
+            },
+            retry_after: retry_after
+                .and_then(|value| value.to_str().ok())
+                .and_then(|value| backoff::retry_after(value, SystemTime::now())),
+            ..Failure::failed(format!("the server answers {status}"))
+        }
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Failure {
+        Failure::failed(format!(
+            "the server sent a snapshot that is refused: {error}"
+        ))
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        Failure::failed(refusal.to_string())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Transport {
+    agent: Agent,
+    server: Server,
+    pace: Pace,
+}
+
+impl Transport {
+    pub(crate) fn new(server: Server, pace: Pace) -> Transport {
+        let roots = match &server.roots {
+            Some(certificates) => RootCerts::new_with_certs(certificates),
+            None => RootCerts::WebPki,
+        };
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // A redirect could take the key elsewhere.
+            .max_redirects(0)
+            .user_agent(concat!("switchover-rust/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .timeout_resolve(Some(pace.connect))
+            .timeout_connect(Some(pace.connect))
+            .timeout_send_request(Some(pace.answer))
+            .timeout_recv_response(Some(pace.answer))
+            .timeout_per_read(Some(pace.read))
+            .build();
+        Transport {
+            agent: config.new_agent(),
+            server,
+            pace,
+        }
+    }
+
+    /// What ends a request that waits for the server.
+    pub(crate) fn agent(&self) -> Agent {
+        self.agent.clone()
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// Opens the stream of changes after a version, or from a full snapshot on.
+    pub(crate) fn stream(&self, after: Option<&Version>) -> Result<impl Read + use<>, Failure> {
+        let mut request = self
+            .get("/sdk/v1/stream")
+            .header(header::ACCEPT, "text/event-stream");
+        if let Some(version) = after {
+            request = request.header("Last-Event-ID", version.to_string());
+        }
+        let response = request
+            .call()
+            .map_err(|error| Failure::from_request(&error))?;
+        match response.status().as_u16() {
+            200 => Ok(response.into_body().into_reader()),
+            _ => Err(Failure::from_status(&response)),
+        }
+    }
+
+    /// The full snapshot; `None` where it is the version at hand.
+    pub(crate) fn snapshot(&self, at_hand: Option<&Version>) -> Result<Option<String>, Failure> {
+        let mut request = self
+            .get("/sdk/v1/snapshot")
+            .header(header::ACCEPT, "application/json");
+        if let Some(version) = at_hand {
+            request = request.header(header::IF_NONE_MATCH, format!("\"{version}\""));
+        }
+        let whole_body = self.pace.read.saturating_mul(4);
+        let response = request
+            .config()
+            .timeout_recv_body(Some(whole_body))
+            .build()
+            .call();
+        let mut response = response.map_err(|error| Failure::from_request(&error))?;
+        match response.status().as_u16() {
+            200 => {
+                let most = u64::try_from(MAX_SNAPSHOT_BYTES).unwrap_or(u64::MAX);
+                let body = response
+                    .body_mut()
+                    .with_config()
+                    .limit(most)
+                    .read_to_string();
+                match body {
+                    Ok(text) => Ok(Some(text)),
+                    Err(ureq::Error::BodyExceedsLimit(_)) => Err(SnapshotError::TooLarge.into()),
+                    Err(error) => Err(Failure::from_request(&error)),
+                }
+            }
+            304 if at_hand.is_some() => Ok(None),
+            _ => Err(Failure::from_status(&response)),
+        }
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder<ureq::typestate::WithoutBody> {
+        self.agent
+            .get(format!("{}{path}", self.server.url))
+            .header(header::AUTHORIZATION, self.server.authorization.clone())
+    }
+}
+
+/// Whether a read ended because nothing came in its time.
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    error.kind() == io::ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
+}
