@@ -1,1 +1,7 @@
-//! x
+//! The flag server and command line of Switchover.
+#![forbid(unsafe_code)]
+
+pub mod domain;
+pub mod publish;
+pub mod service;
+pub mod store;
