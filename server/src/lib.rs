@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod domain;
+pub mod http;
 pub mod publish;
 pub mod service;
 pub mod store;
+pub mod token;

@@ -35,8 +35,10 @@ impl FromStr for EnvironmentKey {
         if first && text.len() <= 32 && text.bytes().all(legal) {
             Ok(EnvironmentKey(text.into()))
         } else {
-            Err("an environment is a lower-case letter, then up to 31 lower-case letters, digits \
-                 or hyphens")
+            Err(
+                "an environment is a lower-case letter, then up to 31 lower-case letters, digits \
+                 or hyphens",
+            )
         }
     }
 }

@@ -79,7 +79,6 @@ impl Exposure {
     }
 
     fn exposes(&self, key: &str) -> bool {
-        self.include.contains(key)
-            || self.share == Percent::HUNDRED && !self.exclude.contains(key)
+        self.include.contains(key) || self.share == Percent::HUNDRED && !self.exclude.contains(key)
     }
 }

@@ -74,9 +74,10 @@ fn order(to: Stage, facts: &GateFacts<'_>) -> GateReport {
         .collect();
     let route = &facts.spec.key;
     match facts.rollout.stage.next() {
-        Some(next) if next == to && behind.is_empty() => {
-            pass("order", format!("{to} is next, and every earlier environment has it"))
-        }
+        Some(next) if next == to && behind.is_empty() => pass(
+            "order",
+            format!("{to} is next, and every earlier environment has it"),
+        ),
         Some(next) if next == to => {
             let names = list(behind.iter().map(|(key, stage)| format!("{key} ({stage})")));
             let first = behind.first().map_or("", |(key, _)| key.as_str());
@@ -88,7 +89,10 @@ fn order(to: Stage, facts: &GateFacts<'_>) -> GateReport {
         }
         Some(next) => fail(
             "order",
-            format!("the stage after {} is {next}, not {to}", facts.rollout.stage),
+            format!(
+                "the stage after {} is {next}, not {to}",
+                facts.rollout.stage
+            ),
             format!("promote to {next}: stages are not skipped"),
         ),
         None => fail(
@@ -109,7 +113,10 @@ fn requires(to: Stage, facts: &GateFacts<'_>) -> GateReport {
     if facts.required.is_empty() {
         pass("requires", "requires no other route".to_owned())
     } else if behind.is_empty() {
-        pass("requires", format!("every required route is at {to} or later here"))
+        pass(
+            "requires",
+            format!("every required route is at {to} or later here"),
+        )
     } else {
         fail(
             "requires",

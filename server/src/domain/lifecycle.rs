@@ -314,7 +314,10 @@ fn promote(
                 "`{route}` is at {} in {}: the next stage is {next}, and none is skipped",
                 rollout.stage, environment.key
             ),
-            None => format!("`{route}` is mandatory in {}, the last stage", environment.key),
+            None => format!(
+                "`{route}` is mandatory in {}, the last stage",
+                environment.key
+            ),
         }));
     }
     if environment.is_guarded() && facts.actor.role < Role::Maintainer {

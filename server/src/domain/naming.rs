@@ -59,8 +59,10 @@ impl FromStr for Endpoint {
         if text.len() <= 200 && service.split('.').all(identifier) && identifier(method) {
             Ok(Endpoint(text.into()))
         } else {
-            Err("an endpoint is package.Service/Method in letters, digits and underscores, at \
-                 most 200 characters")
+            Err(
+                "an endpoint is package.Service/Method in letters, digits and underscores, at \
+                 most 200 characters",
+            )
         }
     }
 }
@@ -95,12 +97,32 @@ mod tests {
     #[test]
     fn names_follow_from_the_endpoint() {
         for (endpoint, key, flag) in [
-            ("gitaly.CommitService/CountCommits", "count_commits", "GITALY_COUNT_COMMITS"),
-            ("gitaly.BlobService/GetLFSPointers", "get_lfs_pointers", "GITALY_GET_LFS_POINTERS"),
-            ("gitaly.RefService/FindAllTags", "find_all_tags", "GITALY_FIND_ALL_TAGS"),
-            ("gitaly.SSHService/SSHUploadPack", "ssh_upload_pack", "GITALY_SSH_UPLOAD_PACK"),
+            (
+                "gitaly.CommitService/CountCommits",
+                "count_commits",
+                "GITALY_COUNT_COMMITS",
+            ),
+            (
+                "gitaly.BlobService/GetLFSPointers",
+                "get_lfs_pointers",
+                "GITALY_GET_LFS_POINTERS",
+            ),
+            (
+                "gitaly.RefService/FindAllTags",
+                "find_all_tags",
+                "GITALY_FIND_ALL_TAGS",
+            ),
+            (
+                "gitaly.SSHService/SSHUploadPack",
+                "ssh_upload_pack",
+                "GITALY_SSH_UPLOAD_PACK",
+            ),
             ("a.b.C/GetHTTP2URL", "get_http2_url", "A_GET_HTTP2_URL"),
-            ("gearStore.Items/find_items", "find_items", "GEAR_STORE_FIND_ITEMS"),
+            (
+                "gearStore.Items/find_items",
+                "find_items",
+                "GEAR_STORE_FIND_ITEMS",
+            ),
         ] {
             let endpoint: Endpoint = endpoint.parse().unwrap();
             assert_eq!(endpoint.key().unwrap().as_str(), key);
@@ -110,9 +132,22 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused() {
-        for bad in ["", "CountCommits", "gitaly.CommitService/", "/X", "a..B/C", "a.B/C/D", "ä.B/C", "a.B/C d"] {
+        for bad in [
+            "",
+            "CountCommits",
+            "gitaly.CommitService/",
+            "/X",
+            "a..B/C",
+            "a.B/C/D",
+            "ä.B/C",
+            "a.B/C d",
+        ] {
             assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
         }
-        assert!(format!("a.B/{}", "C".repeat(200)).parse::<Endpoint>().is_err());
+        assert!(
+            format!("a.B/{}", "C".repeat(200))
+                .parse::<Endpoint>()
+                .is_err()
+        );
     }
 }

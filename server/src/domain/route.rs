@@ -225,7 +225,10 @@ impl Checker<'_> {
 
     fn derived<T>(&mut self, field: &str, derived: Option<T>) -> Option<T> {
         if derived.is_none() {
-            self.complain(field, format!("none follows from this endpoint: pass `{field}`"));
+            self.complain(
+                field,
+                format!("none follows from this endpoint: pass `{field}`"),
+            );
         }
         derived
     }
@@ -233,7 +236,10 @@ impl Checker<'_> {
     fn text(&mut self, field: &str, value: &str, longest: usize) -> Option<String> {
         let text = bounded(value, longest);
         if text.is_none() {
-            self.complain(field, format!("must be 1 to {longest} printable characters"));
+            self.complain(
+                field,
+                format!("must be 1 to {longest} printable characters"),
+            );
         }
         text
     }
@@ -250,9 +256,13 @@ impl Checker<'_> {
         }
         let mut keys = BTreeSet::new();
         for (index, required) in requires.iter().enumerate() {
-            let required: RouteKey = self.parsed(&format!("requires[{index}]"), required.parse())?;
+            let required: RouteKey =
+                self.parsed(&format!("requires[{index}]"), required.parse())?;
             if Some(&required) == key {
-                self.complain(format!("requires[{index}]"), "a route cannot require itself");
+                self.complain(
+                    format!("requires[{index}]"),
+                    "a route cannot require itself",
+                );
                 return None;
             }
             keys.insert(required);

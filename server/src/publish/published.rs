@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use switchover::{
-    ContentHash, EnvironmentKind, Entry, InvalidRequirements, RouteKey, Source, Table, Version,
+    ContentHash, Entry, EnvironmentKind, InvalidRequirements, RouteKey, Source, Table, Version,
     write_delta, write_snapshot,
 };
 
@@ -54,7 +54,9 @@ impl Published {
             epoch: epoch.into(),
             revision: changes.revision,
         };
-        let mut entries = before.map(|before| before.entries.clone()).unwrap_or_default();
+        let mut entries = before
+            .map(|before| before.entries.clone())
+            .unwrap_or_default();
         let mut hash = before.map(|before| before.hash).unwrap_or_default();
         let mut changed = Vec::with_capacity(changes.changes.len());
         for (route, revision, rollout) in changes.changes {
@@ -124,7 +126,9 @@ impl Published {
     #[must_use]
     pub fn event_from(&self, at: Option<&Version>) -> Option<Bytes> {
         let at = match at {
-            Some(at) if at.epoch == self.version.epoch && at.revision <= self.version.revision => at,
+            Some(at) if at.epoch == self.version.epoch && at.revision <= self.version.revision => {
+                at
+            }
             _ => return Some(self.event.clone()),
         };
         if at.revision == self.version.revision {
@@ -146,9 +150,7 @@ impl Published {
                 let entries = self
                     .entries
                     .iter()
-                    .map(|(route, entry)| {
-                        (route.clone(), Entry::Known(Arc::clone(&entry.rollout)))
-                    })
+                    .map(|(route, entry)| (route.clone(), Entry::Known(Arc::clone(&entry.rollout))))
                     .collect();
                 Table::new(Source::Live, self.kind, entries).map(Arc::new)
             })

@@ -31,7 +31,8 @@ impl Services {
         render: Render<'_, ApprovalView>,
     ) -> Result<Answer, Failure> {
         self.change(ctx, render, |work| {
-            work.tx.lock_rollout(&target.route, &target.environment, None)?;
+            work.tx
+                .lock_rollout(&target.route, &target.environment, None)?;
             let (route, _, rollout) = load(work.tx, target)?;
             if rollout.stage.next() != Some(to) {
                 return Err(Failure::Refused(Refusal::InvalidTransition(format!(
@@ -86,7 +87,8 @@ impl Services {
         render: Render<'_, ()>,
     ) -> Result<Answer, Failure> {
         self.change(ctx, render, |work| {
-            work.tx.lock_rollout(&target.route, &target.environment, None)?;
+            work.tx
+                .lock_rollout(&target.route, &target.environment, None)?;
             let approval = work
                 .tx
                 .approvals(&target.route, &target.environment, None)?

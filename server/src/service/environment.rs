@@ -161,7 +161,12 @@ impl Services {
             let before = work.environment(key)?;
             let epoch = epoch(work.tx)?;
             let current = environment_tag(&epoch, &before);
-            if work.ctx.if_match.as_ref().is_some_and(|tag| *tag != current) {
+            if work
+                .ctx
+                .if_match
+                .as_ref()
+                .is_some_and(|tag| *tag != current)
+            {
                 return Err(Failure::Precondition { current });
             }
             let mut after = before.clone();
@@ -178,7 +183,13 @@ impl Services {
                 .update_environment(&after, before.generation)
                 .map_err(taken)?;
             let record = (described(&before), described(&after));
-            work.record("environment_change", None, Some(key), reason.as_str(), record);
+            work.record(
+                "environment_change",
+                None,
+                Some(key),
+                reason.as_str(),
+                record,
+            );
             let tag = environment_tag(&epoch, &after);
             Ok((after, tag))
         })
@@ -189,7 +200,10 @@ fn refuse_taken(existing: &[Environment], new: &NewEnvironment) -> Result<(), Fa
     if existing.iter().any(|other| other.key == new.key) {
         return Err(Failure::Exists(Existing {
             field: "key",
-            detail: format!("there is an environment `{}` already: pass another `key`", new.key),
+            detail: format!(
+                "there is an environment `{}` already: pass another `key`",
+                new.key
+            ),
         }));
     }
     if let Some(other) = existing.iter().find(|other| other.position == new.position) {

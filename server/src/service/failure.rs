@@ -90,7 +90,10 @@ impl fmt::Display for Failure {
             Failure::Rows(rows) => write!(f, "{} rows cannot be imported", rows.len()),
             Failure::Conflict(detail) => f.write_str(detail),
             Failure::Precondition { current } => {
-                write!(f, "it has changed in the meantime: its tag is {current} now")
+                write!(
+                    f,
+                    "it has changed in the meantime: its tag is {current} now"
+                )
             }
             Failure::IdempotencyMismatch => {
                 f.write_str("this idempotency key was used for another request")

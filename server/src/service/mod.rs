@@ -27,11 +27,11 @@ use crate::store::{IdempotencyKey, Receipt, Store, StoreError, Tx};
 
 pub use access::Access;
 pub use approval::ApprovalView;
+pub use environment::EnvironmentPatch;
 pub use explain::Explained;
 pub use failure::{Existing, Failure, Missing, RowErrors};
-pub use rollout::{Change, Changed, HaltSelection, Halted, Target};
+pub use rollout::{Change, Changed, HaltSelection, Halted, Target, rollout_tag};
 pub use route::{NewRoute, RoutePatch, RouteWithRollouts};
-pub use environment::EnvironmentPatch;
 pub use sdk_key::{CreatedSdkKey, NewSdkKeyRequest};
 pub use token::Revocation;
 
@@ -138,9 +138,9 @@ impl Services {
     /// # Errors
     /// When the database cannot be used, or has gone back in time; what is published stays.
     pub fn catch_up(&self) -> Result<(), StoreError> {
-        let (epoch, revisions, access) = self.store.read::<_, StoreError>(|tx| {
-            Ok((epoch(tx)?, tx.revisions()?, tx.access_revision()?))
-        })?;
+        let (epoch, revisions, access) = self
+            .store
+            .read::<_, StoreError>(|tx| Ok((epoch(tx)?, tx.revisions()?, tx.access_revision()?)))?;
         if self.access.revision() != Some(access) {
             self.access.load(&self.store)?;
         }

@@ -143,9 +143,7 @@ impl Services {
         let ctx = Ctx::of(actor.clone());
         self.store.read(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
-            let to = to
-                .or(rollout.stage.next())
-                .unwrap_or(Stage::Mandatory);
+            let to = to.or(rollout.stage.next()).unwrap_or(Stage::Mandatory);
             let facts = facts(tx, &ctx, (&route, &environment), "", now)?;
             Ok((to, facts.gates(&rollout, to)))
         })
@@ -177,10 +175,7 @@ impl Services {
             body: String::new(),
         };
         self.change(&ctx, &nothing, |work| {
-            work.lock(
-                &BTreeSet::from([target.route.clone()]),
-                &target.environment,
-            )?;
+            work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
             let (route, environment, rollout) = load(work.tx, &target)?;
             // It may have been closed or prolonged since it was found to be due.
             if rollout.acceptance.is_some_and(|window| window.until <= now) {
@@ -213,11 +208,20 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
     let mut cascaded = Vec::new();
     for other in &others {
         let other = work.route(other)?;
-        let moved = work.run(&other, &environment, &change.command, change.reason.as_str())?;
+        let moved = work.run(
+            &other,
+            &environment,
+            &change.command,
+            change.reason.as_str(),
+        )?;
         cascaded.push(moved);
     }
-    let (before, after) =
-        work.run(&route, &environment, &change.command, change.reason.as_str())?;
+    let (before, after) = work.run(
+        &route,
+        &environment,
+        &change.command,
+        change.reason.as_str(),
+    )?;
     Ok(Changed {
         action: change.command.action(),
         before,
@@ -232,11 +236,7 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
 }
 
 /// A halt is for now, whatever the page that ordered it has seen.
-fn expect_tag(
-    work: &mut Work<'_, '_>,
-    target: &Target,
-    command: &Command,
-) -> Result<(), Failure> {
+fn expect_tag(work: &mut Work<'_, '_>, target: &Target, command: &Command) -> Result<(), Failure> {
     let Some(expected) = work.ctx.if_match.clone() else {
         return Ok(());
     };
@@ -388,6 +388,11 @@ pub(super) fn load(
         .ok_or_else(|| Failure::missing("environment", &target.environment))?;
     let rollout = tx
         .rollout(&target.route, &target.environment)?
-        .ok_or_else(|| Failure::missing("rollout", format!("{} in {}", target.route, target.environment)))?;
+        .ok_or_else(|| {
+            Failure::missing(
+                "rollout",
+                format!("{} in {}", target.route, target.environment),
+            )
+        })?;
     Ok((route, environment, rollout))
 }

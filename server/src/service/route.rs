@@ -199,7 +199,10 @@ impl Services {
             let keys: Vec<&str> = routes.iter().map(|route| route.spec.key.as_str()).collect();
             let mut rollouts: BTreeMap<RouteKey, Vec<Rollout>> = BTreeMap::new();
             for rollout in tx.rollouts_of(&keys)? {
-                rollouts.entry(rollout.route.clone()).or_default().push(rollout);
+                rollouts
+                    .entry(rollout.route.clone())
+                    .or_default()
+                    .push(rollout);
             }
             Ok(routes
                 .into_iter()

@@ -28,8 +28,9 @@ impl Services {
         reason: &Reason,
         render: Render<'_, Revocation>,
     ) -> Result<Answer, Failure> {
-        let jti = bounded(jti, 100)
-            .ok_or_else(|| Failure::invalid("jti", "must be the token's `jti`, 1 to 100 characters"))?;
+        let jti = bounded(jti, 100).ok_or_else(|| {
+            Failure::invalid("jti", "must be the token's `jti`, 1 to 100 characters")
+        })?;
         let answer = self.change(ctx, render, |work| {
             let by = &work.ctx.actor.subject;
             if work.tx.revoke_token(&jti, by, reason.as_str(), work.now)? {

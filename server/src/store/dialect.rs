@@ -44,7 +44,9 @@ impl Database {
     pub fn parse(url: &str) -> Result<Database, String> {
         if let Some(path) = url.strip_prefix("sqlite://") {
             if path.is_empty() {
-                return Err("sqlite:// needs a path, such as sqlite:///var/lib/switchover.db".into());
+                return Err(
+                    "sqlite:// needs a path, such as sqlite:///var/lib/switchover.db".into(),
+                );
             }
             return Ok(Database::Sqlite(PathBuf::from(path)));
         }
@@ -52,7 +54,9 @@ impl Database {
             if cfg!(feature = "postgres") {
                 return Ok(Database::Postgres(url.to_owned()));
             }
-            return Err("this build has no PostgreSQL: build it with the feature `postgres`".into());
+            return Err(
+                "this build has no PostgreSQL: build it with the feature `postgres`".into(),
+            );
         }
         Err("a database is sqlite://PATH or postgres://USER@HOST/NAME".into())
     }

@@ -25,10 +25,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn environment(
-        &mut self,
-        key: &EnvironmentKey,
-    ) -> Result<Option<Environment>, StoreError> {
+    pub fn environment(&mut self, key: &EnvironmentKey) -> Result<Option<Environment>, StoreError> {
         environments::table
             .filter(environments::key.eq(key.as_str()))
             .first::<EnvironmentRow>(self.connection)
@@ -69,7 +66,11 @@ impl Tx<'_> {
             environments::generation.eq(count(environment.generation)),
         ))
         .execute(self.connection)?;
-        if updated == 1 { Ok(()) } else { Err(StoreError::Stale) }
+        if updated == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Stale)
+        }
     }
 
     /// Locks an environment. Until the transaction ends nobody else commits in it, so facts read

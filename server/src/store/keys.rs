@@ -80,16 +80,18 @@ impl Tx<'_> {
             .order(sdk_keys::id.asc())
             .load::<Row>(self.connection)?
             .into_iter()
-            .map(|(id, environment, name, created_by, created_at, revoked_at)| {
-                Ok(SdkKey {
-                    id,
-                    environment: read("sdk_keys.environment", &environment)?,
-                    name,
-                    created_by,
-                    created_at: created_at.and_utc(),
-                    revoked_at: revoked_at.map(|at| at.and_utc()),
-                })
-            })
+            .map(
+                |(id, environment, name, created_by, created_at, revoked_at)| {
+                    Ok(SdkKey {
+                        id,
+                        environment: read("sdk_keys.environment", &environment)?,
+                        name,
+                        created_by,
+                        created_at: created_at.and_utc(),
+                        revoked_at: revoked_at.map(|at| at.and_utc()),
+                    })
+                },
+            )
             .collect()
     }
 

@@ -33,7 +33,9 @@ impl Tx<'_> {
     pub fn access_revision(&mut self) -> Result<u64, StoreError> {
         match self.meta(ACCESS)? {
             None => Ok(0),
-            Some(text) => text.parse().map_err(|_| corrupt("meta.access_revision", text)),
+            Some(text) => text
+                .parse()
+                .map_err(|_| corrupt("meta.access_revision", text)),
         }
     }
 

@@ -65,10 +65,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn windows_due(
-        &mut self,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<(String, String)>, StoreError> {
+    pub fn windows_due(&mut self, now: DateTime<Utc>) -> Result<Vec<(String, String)>, StoreError> {
         Ok(rollouts::table
             .filter(rollouts::acceptance_until.is_not_null())
             .filter(rollouts::acceptance_until.le(time(now)))
@@ -107,11 +104,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] when there is one.
-    pub fn add_rollout(
-        &mut self,
-        rollout: &Rollout,
-        published_at: u64,
-    ) -> Result<(), StoreError> {
+    pub fn add_rollout(&mut self, rollout: &Rollout, published_at: u64) -> Result<(), StoreError> {
         diesel::insert_into(rollouts::table)
             .values(&RolloutRow::of(rollout, published_at)?)
             .execute(self.connection)?;
@@ -132,7 +125,11 @@ impl Tx<'_> {
         )
         .set(&RolloutRow::of(transition.after(), published_at)?)
         .execute(self.connection)?;
-        if updated == 1 { Ok(()) } else { Err(StoreError::Stale) }
+        if updated == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Stale)
+        }
     }
 
     /// Has a route's rollout published anew at this revision: what the route says of itself has

@@ -137,10 +137,8 @@ impl Tx<'_> {
         if updated != 1 {
             return Err(StoreError::Stale);
         }
-        diesel::delete(
-            requirements::table.filter(requirements::route.eq(route.spec.key.as_str())),
-        )
-        .execute(self.connection)?;
+        diesel::delete(requirements::table.filter(requirements::route.eq(route.spec.key.as_str())))
+            .execute(self.connection)?;
         self.write_requirements(route)
     }
 
@@ -186,6 +184,11 @@ impl Tx<'_> {
 
 fn escape(text: &str) -> String {
     text.chars()
-        .flat_map(|c| matches!(c, '%' | '_' | '!').then_some('!').into_iter().chain([c]))
+        .flat_map(|c| {
+            matches!(c, '%' | '_' | '!')
+                .then_some('!')
+                .into_iter()
+                .chain([c])
+        })
         .collect()
 }
