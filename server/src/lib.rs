@@ -1,1 +1,9 @@
-//! x
+//! The flag server and command line of Switchover.
+#![forbid(unsafe_code)]
+
+pub mod domain;
+pub mod http;
+pub mod publish;
+pub mod service;
+pub mod store;
+pub mod token;

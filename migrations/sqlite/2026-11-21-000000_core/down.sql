@@ -1,0 +1,11 @@
+DROP TABLE idempotency;
+DROP TABLE revoked_tokens;
+DROP TABLE sdk_keys;
+DROP TABLE audit;
+DROP TABLE audit_head;
+DROP TABLE approvals;
+DROP TABLE rollouts;
+DROP TABLE requirements;
+DROP TABLE routes;
+DROP TABLE environments;
+DROP TABLE meta;

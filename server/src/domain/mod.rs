@@ -1,0 +1,16 @@
+//! The rules of the house: what a route is, what may happen to it, and what must be true before.
+//!
+//! Pure: no HTTP, no SQL, no clock, no randomness. Whatever it judges arrives as an argument.
+
+pub mod actor;
+pub mod approval;
+pub mod audit;
+pub mod environment;
+pub mod exposure;
+pub mod gate;
+pub mod lifecycle;
+pub mod naming;
+pub mod policy;
+pub mod rollout;
+pub mod route;
+pub mod text;

@@ -1,0 +1,88 @@
+//! A route in one environment.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use switchover::{Percent, RouteKey, Setting, Stage};
+
+use crate::domain::environment::EnvironmentKey;
+use crate::domain::exposure::Exposure;
+
+/// Keys that are treated apart from the ramp; each 1 to 256 bytes.
+pub type Cohort = BTreeSet<Box<str>>;
+
+/// The most keys that a rollout's cohorts may have each.
+pub const LARGEST_COHORT: usize = 1_000;
+
+/// Since when, by whom and why everything takes the old path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A test in front of real users, before opt-in: bounded in time and share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptanceWindow {
+    /// When it closes by itself.
+    pub until: DateTime<Utc>,
+    /// The largest share of the keys.
+    pub percent: Percent,
+    /// Keys that take the new path.
+    pub cohort: Cohort,
+    /// Who opened it.
+    pub opened_by: String,
+    /// When.
+    pub opened_at: DateTime<Utc>,
+    /// The setting to take back when it closes.
+    pub setting_before: Setting,
+    /// The included keys to take back when it closes.
+    pub include_before: Cohort,
+}
+
+/// A route in one environment, on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// The route.
+    pub route: RouteKey,
+    /// Where.
+    pub environment: EnvironmentKey,
+    /// The stage reached.
+    pub stage: Stage,
+    /// Since when.
+    pub stage_since: DateTime<Utc>,
+    /// What has been set on top of the stage.
+    pub setting: Setting,
+    /// Keys that take the new path.
+    pub include: Cohort,
+    /// Keys that take the old path.
+    pub exclude: Cohort,
+    /// The kill switch.
+    pub halt: Option<Halt>,
+    /// The acceptance window that is open.
+    pub acceptance: Option<AcceptanceWindow>,
+    /// Counts its changes.
+    pub revision: u64,
+    /// When it last changed.
+    pub changed_at: DateTime<Utc>,
+}
+
+impl Rollout {
+    /// How much of the traffic may take the new path.
+    #[must_use]
+    pub fn exposure(&self, kind: switchover::EnvironmentKind) -> Exposure {
+        Exposure::of(
+            self.stage,
+            kind,
+            self.setting,
+            self.halt.is_some(),
+            &self.include,
+            &self.exclude,
+        )
+    }
+}

@@ -1,0 +1,341 @@
+//! Problem details (RFC 9457), and the one table from failures to codes and statuses.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::domain::lifecycle::Refusal;
+use crate::domain::route::FieldError;
+use crate::service::{Existing, Failure, Missing};
+use crate::store::StoreError;
+
+/// Every code that an answer may carry. `docs/api.md` explains each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    BodyTimeout,
+    Conflict,
+    DependentsAhead,
+    Forbidden,
+    GatesNotMet,
+    Halted,
+    IdempotencyMismatch,
+    ImportRefused,
+    Internal,
+    Invalid,
+    InvalidTransition,
+    MalformedRequest,
+    Mandatory,
+    MethodNotAllowed,
+    NameTaken,
+    NotFound,
+    PayloadTooLarge,
+    PreconditionFailed,
+    Retired,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+    WindowNeeded,
+}
+
+impl Code {
+    const fn row(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Code::BodyTimeout => (
+                "body_timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The body came too slowly",
+            ),
+            Code::Conflict => (
+                "conflict",
+                StatusCode::CONFLICT,
+                "Contradicts what is on record",
+            ),
+            Code::DependentsAhead => (
+                "dependents_ahead",
+                StatusCode::CONFLICT,
+                "Routes that require this one would be ahead of it",
+            ),
+            Code::Forbidden => (
+                "forbidden",
+                StatusCode::FORBIDDEN,
+                "Your role does not allow this",
+            ),
+            Code::GatesNotMet => ("gates_not_met", StatusCode::CONFLICT, "Gates do not pass"),
+            Code::Halted => ("halted", StatusCode::CONFLICT, "The rollout is halted"),
+            Code::IdempotencyMismatch => (
+                "idempotency_mismatch",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The idempotency key was used for another request",
+            ),
+            Code::ImportRefused => (
+                "import_refused",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Rows cannot be imported, so none was",
+            ),
+            Code::Internal => (
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The server failed",
+            ),
+            Code::Invalid => (
+                "invalid",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Values are not valid",
+            ),
+            Code::InvalidTransition => (
+                "invalid_transition",
+                StatusCode::CONFLICT,
+                "The lifecycle has no such step from here",
+            ),
+            Code::MalformedRequest => (
+                "malformed_request",
+                StatusCode::BAD_REQUEST,
+                "The request cannot be read",
+            ),
+            Code::Mandatory => ("mandatory", StatusCode::CONFLICT, "The route is mandatory"),
+            Code::MethodNotAllowed => (
+                "method_not_allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This address does not know the method",
+            ),
+            Code::NameTaken => ("name_taken", StatusCode::CONFLICT, "The name is taken"),
+            Code::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
+            Code::PayloadTooLarge => (
+                "payload_too_large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large",
+            ),
+            Code::PreconditionFailed => (
+                "precondition_failed",
+                StatusCode::PRECONDITION_FAILED,
+                "It has changed in the meantime",
+            ),
+            Code::Retired => ("retired", StatusCode::CONFLICT, "The route is retired"),
+            Code::Unauthenticated => (
+                "unauthenticated",
+                StatusCode::UNAUTHORIZED,
+                "You have to say who you are",
+            ),
+            Code::Unavailable => (
+                "unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not possible right now",
+            ),
+            Code::UnsupportedMediaType => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body is not JSON",
+            ),
+            Code::WindowNeeded => (
+                "window_needed",
+                StatusCode::CONFLICT,
+                "Exposure before opt-in needs an acceptance window",
+            ),
+        }
+    }
+}
+
+/// An error as a client sees it.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+    fields: Map<String, Value>,
+    header: Option<(actix_web::http::header::HeaderName, String)>,
+}
+
+/// The body of every error: problem details (RFC 9457) with a stable code.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// `urn:switchover:problem:<code>`
+    #[schema(example = "urn:switchover:problem:gates_not_met")]
+    r#type: String,
+    #[schema(example = "Gates do not pass")]
+    title: String,
+    #[schema(example = 409)]
+    status: u16,
+    /// What happened, and what to do next.
+    #[schema(example = "promotion to opt_in needs: approval")]
+    detail: String,
+    /// Stable; programs branch on it.
+    #[schema(example = "gates_not_met")]
+    code: String,
+    /// Fields of its own: `gates` of a refused promotion, `errors` of invalid values, `rows` of an
+    /// import, `etag` of what has changed.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    fields: Map<String, Value>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Problem {
+        Problem {
+            code,
+            detail: detail.into(),
+            fields: Map::new(),
+            header: None,
+        }
+    }
+
+    pub(crate) fn unauthenticated(detail: impl Into<String>) -> Problem {
+        let problem = Problem::new(Code::Unauthenticated, detail);
+        problem.header(WWW_AUTHENTICATE, "Bearer".to_owned())
+    }
+
+    pub(crate) fn malformed(detail: impl Into<String>) -> Problem {
+        Problem::new(Code::MalformedRequest, detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(Code::NotFound, detail)
+    }
+
+    pub(crate) fn method_not_allowed(detail: impl Into<String>, allow: String) -> Problem {
+        Problem::new(Code::MethodNotAllowed, detail).header(ALLOW, allow)
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>, retry_after: u32) -> Problem {
+        let problem = Problem::new(Code::Unavailable, detail);
+        problem.header(RETRY_AFTER, retry_after.to_string())
+    }
+
+    pub(crate) fn overloaded() -> Problem {
+        Problem::unavailable("the server is overloaded: try again", 1)
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: Value) -> Problem {
+        self.fields.insert(name.to_owned(), value);
+        self
+    }
+
+    pub(crate) fn with_errors(self, errors: &[FieldError]) -> Problem {
+        self.with("errors", json!(errors))
+    }
+
+    fn header(mut self, name: actix_web::http::header::HeaderName, value: String) -> Problem {
+        self.header = Some((name, value));
+        self
+    }
+
+    fn body(&self) -> ProblemBody {
+        let (code, status, title) = self.code.row();
+        ProblemBody {
+            r#type: format!("urn:switchover:problem:{code}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            code: code.to_owned(),
+            fields: self.fields.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.row().0, self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.row().1
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.content_type("application/problem+json");
+        if let Some((name, value)) = &self.header {
+            response.insert_header((name.clone(), value.as_str()));
+        }
+        // A struct of strings and JSON values always serialises.
+        response.body(serde_json::to_string(&self.body()).unwrap_or_default())
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Problem {
+        let detail = failure.to_string();
+        match failure {
+            Failure::Refused(refusal) => refused(refusal, detail),
+            Failure::Missing(Missing { what, name }) => Problem::not_found(format!(
+                "there is no {what} `{}`",
+                name.chars().take(100).collect::<String>()
+            )),
+            Failure::Exists(Existing { field, detail }) => {
+                Problem::new(Code::NameTaken, detail.clone())
+                    .with_errors(&[FieldError::new(field, detail)])
+            }
+            Failure::Invalid(errors) => Problem::new(Code::Invalid, detail).with_errors(&errors),
+            Failure::Rows(rows) => {
+                let rows: Vec<Value> = rows
+                    .iter()
+                    .map(|row| json!({ "index": row.index, "errors": row.errors }))
+                    .collect();
+                Problem::new(Code::ImportRefused, detail).with("rows", Value::Array(rows))
+            }
+            Failure::Conflict(_) => Problem::new(Code::Conflict, detail),
+            Failure::Precondition { current } => {
+                let detail = format!("{detail}; read it again and decide anew");
+                Problem::new(Code::PreconditionFailed, detail).with("etag", json!(current))
+            }
+            Failure::IdempotencyMismatch => Problem::new(Code::IdempotencyMismatch, detail),
+            Failure::Store(error) => stored(&error),
+        }
+    }
+}
+
+fn refused(refusal: Refusal, detail: String) -> Problem {
+    match refusal {
+        Refusal::InvalidTransition(_) => Problem::new(Code::InvalidTransition, detail),
+        Refusal::GatesNotMet { to, gates } => Problem::new(Code::GatesNotMet, detail)
+            .with("to", json!(to))
+            .with("gates", json!(gates)),
+        Refusal::Forbidden { needs, .. } => {
+            Problem::new(Code::Forbidden, detail).with("needs", json!(needs))
+        }
+        Refusal::Halted(_) => Problem::new(Code::Halted, detail),
+        Refusal::Mandatory(_) => Problem::new(Code::Mandatory, detail),
+        Refusal::Retired(_) => Problem::new(Code::Retired, detail),
+        Refusal::WindowNeeded(_) => Problem::new(Code::WindowNeeded, detail),
+        Refusal::Dependents { ahead, .. } => {
+            let ahead: Vec<Value> = ahead
+                .iter()
+                .map(|(route, stage)| json!({ "route": route, "stage": stage }))
+                .collect();
+            Problem::new(Code::DependentsAhead, detail).with("ahead", Value::Array(ahead))
+        }
+        Refusal::Invalid { field, detail } => Problem::new(Code::Invalid, detail.clone())
+            .with_errors(&[FieldError::new(field, detail)]),
+    }
+}
+
+/// What the engine says stays in the log: it may hold addresses, names and rows.
+fn stored(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Busy => Problem::unavailable("the database is busy: try again", 1),
+        StoreError::Stale | StoreError::Duplicate => Problem::new(
+            Code::PreconditionFailed,
+            "somebody else has just changed it: read it again and decide anew",
+        ),
+        StoreError::Unavailable(_) => {
+            tracing::error!(%error, "the database cannot be used");
+            Problem::unavailable(
+                "the database cannot be used right now; nothing has changed",
+                5,
+            )
+        }
+        StoreError::Corrupt(_) => {
+            tracing::error!(%error, "a row cannot be understood");
+            Problem::new(
+                Code::Internal,
+                "a record cannot be understood; the server's log says which",
+            )
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The kill switch: halt, resume, and many at once.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpResponse, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::environment::EnvironmentKey;
+use crate::domain::lifecycle::Command;
+use crate::http::App;
+use crate::http::error::Problem;
+use crate::http::extract::{Change, OfRollout, Operator};
+use crate::http::respond::{self, answer};
+use crate::http::rollouts::{TransitionBody, read_reason, transition};
+use crate::service::{self, Failure, HaltSelection, Halted};
+use crate::store::Receipt;
+
+/// Why.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReasonOnly)]
+struct ReasonBody {
+    #[schema(
+        example = "error rate of the new path",
+        min_length = 1,
+        max_length = 1000
+    )]
+    reason: String,
+}
+
+/// Which rollouts to halt; with no route, owner or label, all of the environment.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = HaltMany)]
+struct HaltManyBody {
+    #[schema(example = "production")]
+    environment: String,
+    /// Only routes of this owner.
+    #[schema(example = "gitaly")]
+    owner: Option<String>,
+    /// Only routes with this label: `name` or `name=value`.
+    label: Option<String>,
+    /// Only these routes.
+    #[serde(default)]
+    routes: Vec<String>,
+    #[schema(example = "Gitaly is down", min_length = 1, max_length = 1000)]
+    reason: String,
+}
+
+/// What a halt of many did.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HaltedMany)]
+struct HaltedBody {
+    environment: String,
+    /// These take the old path now.
+    halted: Vec<String>,
+    /// These did already.
+    already_halted: Vec<String>,
+    /// A halt has no effect on these: they are mandatory.
+    mandatory: Vec<String>,
+    version: String,
+}
+
+/// Halts a rollout: everything takes the old path until it is resumed. Needs no gate and ignores
+/// `If-Match`; halting what is halted changes nothing.
+#[utoipa::path(
+    tag = "rollouts",
+    params(("route" = String, Path, example = "count_commits"), ("environment" = String, Path, example = "production")),
+    request_body = ReasonBody,
+    responses((status = 200, body = TransitionBody)),
+    security(("token" = ["operator"]))
+)]
+#[post("/routes/{route}/environments/{environment}/halt")]
+pub(crate) async fn halt(
+    app: Data<Arc<App>>,
+    target: OfRollout,
+    change: Change<Operator, ReasonBody>,
+) -> Result<HttpResponse, Problem> {
+    switch(app, target, change, Command::Halt).await
+}
+
+/// Resumes a halted rollout.
+#[utoipa::path(
+    tag = "rollouts",
+    params(("route" = String, Path, example = "count_commits"), ("environment" = String, Path, example = "production")),
+    request_body = ReasonBody,
+    responses((status = 200, body = TransitionBody)),
+    security(("token" = ["operator"]))
+)]
+#[post("/routes/{route}/environments/{environment}/resume")]
+pub(crate) async fn resume(
+    app: Data<Arc<App>>,
+    target: OfRollout,
+    change: Change<Operator, ReasonBody>,
+) -> Result<HttpResponse, Problem> {
+    switch(app, target, change, Command::Resume).await
+}
+
+/// Halts many rollouts of an environment in one step.
+#[utoipa::path(
+    tag = "rollouts",
+    request_body = HaltManyBody,
+    responses((status = 200, body = HaltedBody)),
+    security(("token" = ["operator"]))
+)]
+#[post("/halts")]
+pub(crate) async fn halt_many(
+    app: Data<Arc<App>>,
+    change: Change<Operator, HaltManyBody>,
+) -> Result<HttpResponse, Problem> {
+    let body = change.body;
+    app.blocking(move |services| {
+        let environment: EnvironmentKey = body
+            .environment
+            .parse()
+            .map_err(|detail: &str| Failure::invalid("environment", detail))?;
+        let mut routes = Vec::new();
+        for (index, route) in body.routes.iter().enumerate() {
+            let route = route.parse().map_err(|error: switchover::InvalidName| {
+                Failure::invalid(format!("routes[{index}]"), error.to_string())
+            })?;
+            routes.push(route);
+        }
+        let selection = HaltSelection {
+            owner: body.owner,
+            label: body.label,
+            routes,
+        };
+        let reason = read_reason(&body.reason)?;
+        services.halt_many(&change.ctx, &environment, &selection, &reason, &halted)
+    })
+    .await
+    .map(answer)
+}
+
+async fn switch(
+    app: Data<Arc<App>>,
+    target: OfRollout,
+    change: Change<Operator, ReasonBody>,
+    command: Command,
+) -> Result<HttpResponse, Problem> {
+    app.blocking(move |services| {
+        let change_ = service::Change {
+            target: target.0,
+            command,
+            reason: read_reason(&change.body.reason)?,
+            cascade: false,
+        };
+        services.change_rollout(&change.ctx, &change_, &|changed| {
+            transition(StatusCode::OK, changed)
+        })
+    })
+    .await
+    .map(answer)
+}
+
+fn halted(done: &Halted) -> Receipt {
+    let names = |keys: &[switchover::RouteKey]| keys.iter().map(ToString::to_string).collect();
+    let body = HaltedBody {
+        environment: done.environment.to_string(),
+        halted: names(&done.halted),
+        already_halted: names(&done.already),
+        mandatory: names(&done.mandatory),
+        version: done.version.to_string(),
+    };
+    respond::receipt(StatusCode::OK, None, &body)
+}

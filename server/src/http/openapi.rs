@@ -1,0 +1,135 @@
+//! The OpenAPI document: collected from the handlers, completed with what all of them share.
+
+use std::collections::BTreeMap;
+
+use actix_web::App;
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
+use utoipa::{OpenApi as _, PartialSchema as _, ToSchema as _};
+use utoipa_actix_web::{AppExt as _, scope};
+
+use crate::http::error::ProblemBody;
+use crate::http::{api, root};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Switchover",
+        description = "Moves traffic from an old implementation to a new one, one route at a time, and makes it safe.",
+        license(name = "MIT", identifier = "MIT")
+    ),
+    tags(
+        (name = "routes", description = "Endpoints that move from an old to a new implementation"),
+        (name = "rollouts", description = "A route in one environment: stage, setting, halt"),
+        (name = "environments", description = "Where callers run"),
+        (name = "audit", description = "Who changed what, when and why"),
+        (name = "access", description = "SDK keys and revoked tokens"),
+        (name = "sdk", description = "What SDKs read, with an SDK key"),
+        (name = "health", description = "For load balancers")
+    )
+)]
+struct Document;
+
+/// The document of everything that this server serves.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let (_, mut document) = App::new()
+        .into_utoipa_app()
+        .openapi(Document::openapi())
+        .configure(root)
+        .service(scope::scope("/api/v1").configure(api))
+        .split_for_parts();
+    let components = document.components.get_or_insert_default();
+    for (name, format) in [("token", "JWT"), ("sdk_key", "swk_…")] {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format(format)
+            .build();
+        components
+            .security_schemes
+            .insert(name.to_owned(), SecurityScheme::Http(scheme).into());
+    }
+    components
+        .schemas
+        .insert(ProblemBody::name().into_owned(), ProblemBody::schema());
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            complete(path, method, operation);
+        }
+    }
+    document
+}
+
+/// Path templates and the methods that each knows.
+pub(crate) fn methods() -> Vec<(String, Vec<&'static str>)> {
+    let mut document = openapi();
+    let known: BTreeMap<String, Vec<&'static str>> = document
+        .paths
+        .paths
+        .iter_mut()
+        .map(|(path, item)| {
+            let methods = operations(item).map(|(method, _)| method).collect();
+            (path.clone(), methods)
+        })
+        .collect();
+    known.into_iter().collect()
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    [
+        ("GET", &mut item.get),
+        ("POST", &mut item.post),
+        ("PUT", &mut item.put),
+        ("PATCH", &mut item.patch),
+        ("DELETE", &mut item.delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Adds the errors that follow from what an operation takes.
+fn complete(path: &str, method: &str, operation: &mut Operation) {
+    let secured = operation.security.is_some();
+    let by_token = path.starts_with("/api/v1");
+    let has_body = operation.request_body.is_some();
+    let has_query = operation.parameters.as_ref().is_some_and(|parameters| {
+        parameters.iter().any(|parameter| match parameter {
+            RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query,
+            RefOr::Ref(_) => false,
+        })
+    });
+    let changes = method != "GET" && by_token;
+    let errors = [
+        (
+            has_body || has_query || changes,
+            "400",
+            "The request cannot be read",
+        ),
+        (secured, "401", "No credentials, or they are not good"),
+        (by_token, "403", "The role does not allow it"),
+        (path.contains('{'), "404", "There is no such thing"),
+        (has_body, "408", "The body came too slowly"),
+        (changes, "409", "The rules or the record do not allow it"),
+        (changes, "412", "It has changed in the meantime"),
+        (has_body, "413", "The body is too large"),
+        (has_body, "415", "The body is not JSON"),
+        (changes, "422", "Values are not valid"),
+        (true, "503", "Not possible right now"),
+    ];
+    for (applies, status, description) in errors {
+        if applies {
+            let content = ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name("Problem")))
+                .build();
+            let response = ResponseBuilder::new()
+                .description(description)
+                .content("application/problem+json", content)
+                .build();
+            operation
+                .responses
+                .responses
+                .insert(status.to_owned(), response.into());
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Stages, forward and back: gates, promotions, demotions, acceptance windows.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, delete, get, post};
+use chrono::{DateTime, SubsecRound as _, Utc};
+use serde::{Deserialize, Serialize};
+use switchover::{Percent, Stage};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::gate::{GateReport, GateState};
+use crate::domain::lifecycle::Command;
+use crate::http::App;
+use crate::http::error::Problem;
+use crate::http::extract::{By, Change, Maintainer, OfRollout, Operator, Order, Query, Viewer};
+use crate::http::respond::{self, answer};
+use crate::http::rollouts::{TransitionBody, read_cohort, read_reason, reason_or, transition};
+use crate::service;
+
+/// A promotion to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Promotion)]
+struct PromotionBody {
+    /// The next stage.
+    to: Stage,
+    #[schema(
+        example = "a week at 100 % in staging without an error",
+        min_length = 1,
+        max_length = 1000
+    )]
+    reason: String,
+    /// Promote the routes that it requires too, where they are one stage behind.
+    #[serde(default)]
+    cascade: bool,
+}
+
+/// A demotion to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Demotion)]
+struct DemotionBody {
+    /// An earlier stage.
+    to: Stage,
+    #[schema(example = "the new path loses tags", min_length = 1, max_length = 1000)]
+    reason: String,
+    /// Said on purpose by an admin: also out of mandatory.
+    #[serde(default)]
+    break_glass: bool,
+    /// Halt it in the same step.
+    #[serde(default)]
+    halt: bool,
+    /// Demote the routes that require it too.
+    #[serde(default)]
+    cascade: bool,
+}
+
+/// An acceptance window to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Acceptance)]
+struct AcceptanceRequest {
+    /// When it closes by itself; at most 30 days ahead.
+    until: DateTime<Utc>,
+    /// The largest share of the keys; 100 when neither it nor a cohort is given, else 0.
+    #[serde(default)]
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
+    percent: Option<Percent>,
+    /// Keys that take the new path.
+    #[serde(default)]
+    cohort: Vec<String>,
+    #[schema(
+        example = "acceptance test, issue 385",
+        min_length = 1,
+        max_length = 1000
+    )]
+    reason: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct GatesQuery {
+    /// The stage that a promotion would lead to; the next one when nothing is said.
+    to: Option<Stage>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ReasonQuery {
+    /// Why.
+    reason: Option<String>,
+}
+
+/// What a promotion needs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Gates)]
+struct GatesBody {
+    to: Stage,
+    /// Whether all of them pass for you.
+    met: bool,
+    gates: Vec<GateBody>,
+}
+
+/// One gate's answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Gate)]
+struct GateBody {
+    #[schema(example = "approval")]
+    gate: String,
+    state: GateStateBody,
+    /// The facts that it answers from.
+    #[schema(example = "0 of 1 approvals by maintainers other than ann@example.com")]
+    detail: String,
+    /// What would satisfy it; empty when it passes.
+    remedy: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = GateState)]
+enum GateStateBody {
+    Pass,
+    Fail,
+    Insufficient,
+}
+
+impl From<GateReport> for GateBody {
+    fn from(report: GateReport) -> GateBody {
+        GateBody {
+            gate: report.gate.to_owned(),
+            state: match report.state {
+                GateState::Pass => GateStateBody::Pass,
+                GateState::Fail => GateStateBody::Fail,
+                GateState::Insufficient => GateStateBody::Insufficient,
+            },
+            detail: report.detail,
+            remedy: report.remedy,
+        }
+    }
+}
+
+/// What a promotion needs, gate by gate, when you ask for it.
+#[utoipa::path(
+    tag = "rollouts",
+    params(("route" = String, Path, example = "count_commits"), ("environment" = String, Path, example = "production"), GatesQuery),
+    responses((status = 200, body = GatesBody)),
+    security(("token" = ["viewer"]))
+)]
+#[get("/routes/{route}/environments/{environment}/gates")]
+pub(crate) async fn gates(
+    app: Data<Arc<App>>,
+    by: By<Viewer>,
+    target: OfRollout,
+    query: Query<GatesQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let (to, reports) = app
+        .blocking(move |services| services.gates(&by.actor, &target.0, query.0.to))
+        .await?;
+    let body = GatesBody {
+        to,
+        met: reports.iter().all(|report| report.state == GateState::Pass),
+        gates: reports.into_iter().map(GateBody::from).collect(),
+    };
+    Ok(respond::resource(&request, None, &body))
+}
+
+/// Promotes a rollout to its next stage, when every gate passes. In production and on premises this
+/// needs a maintainer.
+#[utoipa::path(
+    tag = "rollouts",
+    params(("route" = String, Path, example = "count_commits"), ("environment" = String, Path, example = "production")),
+    request_body = PromotionBody,
+    responses((status = 201, body = TransitionBody)),
+    security(("token" = ["operator"]))
+)]
+#[post("/routes/{route}/environments/{environment}/promotions")]
+pub(crate) async fn promote(
+    app: Data<Arc<App>>,
+    target: OfRollout,
+    change: Change<Operator, PromotionBody>,
+) -> Result<HttpResponse, Problem> {
+    let body = change.body;
+    app.blocking(move |services| {
+        let command = Command::Promote { to: body.to };
+        let change_ = service::Change {
+            target: target.0,
+            command,
+            reason: read_reason(&body.reason)?,
+            cascade: body.cascade,
+        };
+        services.change_rollout(&change.ctx, &change_, &|changed| {
+            transition(StatusCode::CREATED, changed)
+        })
+    })
+    .await
+    .map(answer)
+}
+
+/// Demotes a rollout to an earlier stage.
+#[utoipa::path(
+    tag = "rollouts",
+    params(("route" = String, Path, example = "count_commits"), ("environment" = String, Path, example = "production")),
+    request_body = DemotionBody,
+    responses((status = 201, body = TransitionBody)),
+    security(("token" = ["operator"]))
+)]
+#[post("/routes/{route}/environments/{environment}/demotions")]
+pub(crate) async fn demote(
+    app: Data<Arc<App>>,
+    target: OfRollout,
+    change: Change<Operator, DemotionBody>,
+) -> Result<HttpResponse, Problem> {
+    let body = change.body;
+    app.blocking(move |services| {
+        let command = Command::Demote {
+            to: body.to,
+            break_glass: body.break_glass,
+            halt: body.halt,
+        };
+        let change_ = service::Change {
+            target: target.0,
+            command,
+            reason: read_reason(&body.reason)?,
+            cascade: body.cascade,
+        };
+        services.change_rollout(&change.ctx, &change_, &|changed| {
+            transition(StatusCode::CREATED, changed)
+        })
+    })
+    .await
+    .map(answer)
+}
+
+/// Opens an acceptance window: the route is tested here, up to a share and a time.
+#[utoipa::path(
+    tag = "rollouts",
+    params(("route" = String, Path, example = "count_commits"), ("environment" = String, Path, example = "production")),
+    request_body = AcceptanceRequest,
+    responses((status = 201, body = TransitionBody)),
+    security(("token" = ["maintainer"]))
+)]
+#[post("/routes/{route}/environments/{environment}/acceptance")]
+pub(crate) async fn open_window(
+    app: Data<Arc<App>>,
+    target: OfRollout,
+    change: Change<Maintainer, AcceptanceRequest>,
+) -> Result<HttpResponse, Problem> {
+    let body = change.body;
+    app.blocking(move |services| {
+        let percent = body.percent.unwrap_or(if body.cohort.is_empty() {
+            Percent::HUNDRED
+        } else {
+            Percent::ZERO
+        });
+        let change_ = service::Change {
+            target: target.0,
+            command: Command::OpenWindow {
+                until: body.until.trunc_subsecs(6),
+                percent,
+                cohort: read_cohort("cohort", body.cohort)?,
+            },
+            reason: read_reason(&body.reason)?,
+            cascade: false,
+        };
+        services.change_rollout(&change.ctx, &change_, &|changed| {
+            transition(StatusCode::CREATED, changed)
+        })
+    })
+    .await
+    .map(answer)
+}
+
+/// Closes the acceptance window and takes the setting back.
+#[utoipa::path(
+    tag = "rollouts",
+    params(("route" = String, Path, example = "count_commits"), ("environment" = String, Path, example = "production"), ReasonQuery),
+    responses((status = 200, body = TransitionBody)),
+    security(("token" = ["operator"]))
+)]
+#[delete("/routes/{route}/environments/{environment}/acceptance")]
+pub(crate) async fn close_window(
+    app: Data<Arc<App>>,
+    target: OfRollout,
+    order: Order<Operator>,
+    query: Query<ReasonQuery>,
+) -> Result<HttpResponse, Problem> {
+    app.blocking(move |services| {
+        let change = service::Change {
+            target: target.0,
+            command: Command::CloseWindow,
+            reason: reason_or(query.0.reason.as_deref(), "closed by hand")?,
+            cascade: false,
+        };
+        services.change_rollout(&order.ctx, &change, &|changed| {
+            transition(StatusCode::OK, changed)
+        })
+    })
+    .await
+    .map(answer)
+}

@@ -1,0 +1,451 @@
+//! Routes: created, imported, listed, changed, retired.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, get, patch, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use switchover::{RouteKey, Stage};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::route::{Links, Operation, RawRoute};
+use crate::http::App;
+use crate::http::error::Problem;
+use crate::http::extract::{By, Change, Importer, Maintainer, Operator, Query, Viewer, in_path};
+use crate::http::respond::{self, Page, answer};
+use crate::http::rollouts::{RolloutBody, read_reason};
+use crate::service::{Failure, RoutePatch, RouteWithRollouts};
+use crate::store::{Receipt, RouteFilter};
+
+/// The most routes that one import may have.
+const LARGEST_IMPORT: usize = 10_000;
+
+/// What a call does.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Operation)]
+enum OperationBody {
+    Read,
+    Write,
+    Call,
+}
+
+/// Where to read on; each an http or https address.
+#[derive(Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Links)]
+struct LinksBody {
+    #[serde(default)]
+    #[schema(example = "https://runbooks.example.com/gitaly-error-rate")]
+    runbook: Option<String>,
+    #[serde(default)]
+    dashboard: Option<String>,
+    #[serde(default)]
+    alert: Option<String>,
+    #[serde(default)]
+    issue: Option<String>,
+}
+
+/// A route to be. Key and flag follow from the endpoint where they are not given.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewRoute)]
+struct NewRouteBody {
+    /// The new implementation's address.
+    #[schema(example = "gitaly.CommitService/CountCommits")]
+    endpoint: String,
+    #[schema(example = "count_commits", pattern = "^[a-z][a-z0-9_]{0,62}$")]
+    key: Option<String>,
+    #[schema(example = "GITALY_COUNT_COMMITS", pattern = "^[A-Z][A-Z0-9_]{0,126}$")]
+    flag: Option<String>,
+    operation: OperationBody,
+    /// Who answers for it.
+    #[schema(example = "gitaly", min_length = 1, max_length = 100)]
+    owner: String,
+    /// `gitaly` when nothing is said.
+    #[schema(example = "gitaly")]
+    policy: Option<String>,
+    /// Routes that must be at least as far, and decide new first; at most 16.
+    #[serde(default)]
+    requires: Vec<String>,
+    /// Routes of one group move the same keys together.
+    ramp_group: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    contacts: BTreeMap<String, String>,
+    #[serde(default)]
+    #[schema(max_length = 4000)]
+    description: String,
+    #[serde(default)]
+    links: LinksBody,
+}
+
+/// What is to be different about a route; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RouteChange)]
+struct RoutePatchBody {
+    endpoint: Option<String>,
+    operation: Option<OperationBody>,
+    owner: Option<String>,
+    policy: Option<String>,
+    requires: Option<Vec<String>>,
+    /// Null takes the route out of its group.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    ramp_group: Option<Option<String>>,
+    labels: Option<BTreeMap<String, String>>,
+    contacts: Option<BTreeMap<String, String>>,
+    description: Option<String>,
+    links: Option<LinksBody>,
+    /// Demote it where it would be ahead of what it requires.
+    #[serde(default)]
+    cascade: bool,
+    #[schema(example = "the team has a new name", min_length = 1, max_length = 1000)]
+    reason: String,
+}
+
+/// Why a route is retired.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Retirement)]
+struct RetirementBody {
+    #[schema(
+        example = "the flag is gone from the code",
+        min_length = 1,
+        max_length = 1000
+    )]
+    reason: String,
+}
+
+/// A route with where it stands in every environment.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Route)]
+struct RouteBody {
+    #[schema(example = "count_commits")]
+    key: String,
+    #[schema(example = "GITALY_COUNT_COMMITS")]
+    flag: String,
+    #[schema(example = "gitaly.CommitService/CountCommits")]
+    endpoint: String,
+    operation: OperationBody,
+    owner: String,
+    policy: String,
+    requires: Vec<String>,
+    ramp_group: Option<String>,
+    labels: BTreeMap<String, String>,
+    contacts: BTreeMap<String, String>,
+    description: String,
+    links: LinksBody,
+    /// Since when it is retired: final, and mandatory for ever.
+    retired_at: Option<DateTime<Utc>>,
+    revision: u64,
+    created_at: DateTime<Utc>,
+    /// By the position of their environment.
+    rollouts: Vec<RolloutBody>,
+}
+
+/// What an import did.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Imported)]
+struct ImportedBody {
+    imported: usize,
+    rows: Vec<ImportedRow>,
+}
+
+/// One imported row.
+#[derive(Serialize, ToSchema)]
+struct ImportedRow {
+    /// Which row, from 0.
+    index: usize,
+    key: String,
+    #[schema(example = "created")]
+    status: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct RoutesQuery {
+    /// Only routes at this stage, in `environment` or anywhere.
+    stage: Option<Stage>,
+    /// The environment that `stage` speaks of.
+    environment: Option<String>,
+    /// Only routes of this owner.
+    owner: Option<String>,
+    /// Only routes under this policy.
+    policy: Option<String>,
+    /// Only routes with this text in key, flag, endpoint or description.
+    q: Option<String>,
+    /// 1 to 1,000; 50 when nothing is said.
+    limit: Option<usize>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl From<OperationBody> for Operation {
+    fn from(body: OperationBody) -> Operation {
+        match body {
+            OperationBody::Read => Operation::Read,
+            OperationBody::Write => Operation::Write,
+            OperationBody::Call => Operation::Call,
+        }
+    }
+}
+
+impl From<Operation> for OperationBody {
+    fn from(operation: Operation) -> OperationBody {
+        match operation {
+            Operation::Read => OperationBody::Read,
+            Operation::Write => OperationBody::Write,
+            Operation::Call => OperationBody::Call,
+        }
+    }
+}
+
+impl From<LinksBody> for Links {
+    fn from(body: LinksBody) -> Links {
+        Links {
+            runbook: body.runbook,
+            dashboard: body.dashboard,
+            alert: body.alert,
+            issue: body.issue,
+        }
+    }
+}
+
+impl From<NewRouteBody> for RawRoute {
+    fn from(body: NewRouteBody) -> RawRoute {
+        RawRoute {
+            endpoint: body.endpoint,
+            key: body.key,
+            flag: body.flag,
+            operation: body.operation.into(),
+            owner: body.owner,
+            policy: body.policy,
+            requires: body.requires,
+            ramp_group: body.ramp_group,
+            labels: body.labels,
+            contacts: body.contacts,
+            description: body.description,
+            links: body.links.into(),
+        }
+    }
+}
+
+impl From<&RouteWithRollouts> for RouteBody {
+    fn from(found: &RouteWithRollouts) -> RouteBody {
+        let spec = found.route.spec.clone();
+        RouteBody {
+            key: spec.key.to_string(),
+            flag: spec.flag.to_string(),
+            endpoint: spec.endpoint.to_string(),
+            operation: spec.operation.into(),
+            owner: spec.owner,
+            policy: spec.policy.to_string(),
+            requires: spec.requires.iter().map(ToString::to_string).collect(),
+            ramp_group: spec.ramp_group,
+            labels: spec.labels,
+            contacts: spec.contacts,
+            description: spec.description,
+            links: LinksBody {
+                runbook: spec.links.runbook,
+                dashboard: spec.links.dashboard,
+                alert: spec.links.alert,
+                issue: spec.links.issue,
+            },
+            retired_at: found.route.retired_at,
+            revision: found.route.revision,
+            created_at: found.route.created_at,
+            rollouts: found
+                .rollouts
+                .iter()
+                .map(|(rollout, environment)| RolloutBody::of(rollout, environment))
+                .collect(),
+        }
+    }
+}
+
+/// Creates a route, ready for testing in every environment.
+#[utoipa::path(
+    tag = "routes",
+    request_body = NewRouteBody,
+    responses((status = 201, body = RouteBody)),
+    security(("token" = ["operator"]))
+)]
+#[post("/routes")]
+pub(crate) async fn create(
+    app: Data<Arc<App>>,
+    change: Change<Operator, NewRouteBody>,
+) -> Result<HttpResponse, Problem> {
+    app.blocking(move |services| {
+        services.create_route(&change.ctx, change.body.into(), &|found| {
+            shown(StatusCode::CREATED, found)
+        })
+    })
+    .await
+    .map(answer)
+}
+
+/// Creates many routes, or none: when one row is refused, each such row is named.
+#[utoipa::path(
+    tag = "routes",
+    request_body = Vec<NewRouteBody>,
+    responses((status = 201, body = ImportedBody)),
+    security(("token" = ["operator"]))
+)]
+#[post("/routes:import")]
+pub(crate) async fn import(
+    app: Data<Arc<App>>,
+    change: Change<Importer, Vec<NewRouteBody>>,
+) -> Result<HttpResponse, Problem> {
+    app.blocking(move |services| {
+        if change.body.len() > LARGEST_IMPORT {
+            let detail = format!("an import has at most {LARGEST_IMPORT} routes");
+            return Err(Failure::invalid("", detail));
+        }
+        let rows = change.body.into_iter().map(RawRoute::from).collect();
+        services.import_routes(&change.ctx, rows, &|keys: &Vec<RouteKey>| {
+            let rows = keys.iter().enumerate().map(|(index, key)| ImportedRow {
+                index,
+                key: key.to_string(),
+                status: "created".to_owned(),
+            });
+            let body = ImportedBody {
+                imported: keys.len(),
+                rows: rows.collect(),
+            };
+            respond::receipt(StatusCode::CREATED, None, &body)
+        })
+    })
+    .await
+    .map(answer)
+}
+
+/// Lists routes by key, with where each stands.
+#[utoipa::path(
+    tag = "routes",
+    params(RoutesQuery),
+    responses((status = 200, body = Page<RouteBody>)),
+    security(("token" = ["viewer"]))
+)]
+#[get("/routes")]
+pub(crate) async fn list(
+    app: Data<Arc<App>>,
+    _by: By<Viewer>,
+    query: Query<RoutesQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let query = query.0;
+    let limit = respond::read_limit(query.limit)?;
+    let filter = RouteFilter {
+        stage: query.stage,
+        environment: query.environment,
+        owner: query.owner,
+        policy: query.policy,
+        text: query.q,
+        after: respond::read_cursor(query.cursor.as_ref())?,
+    };
+    let found = app
+        .blocking(move |services| services.routes(&filter, limit + 1))
+        .await?;
+    let bodies = found.iter().map(RouteBody::from).collect();
+    let page = Page::of(bodies, limit, |route: &RouteBody| route.key.clone());
+    Ok(respond::resource(&request, None, &page))
+}
+
+/// One route, with where it stands.
+#[utoipa::path(
+    tag = "routes",
+    params(("route" = String, Path, example = "count_commits")),
+    responses((status = 200, body = RouteBody)),
+    security(("token" = ["viewer"]))
+)]
+#[get("/routes/{route}")]
+pub(crate) async fn show(
+    app: Data<Arc<App>>,
+    _by: By<Viewer>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let key: RouteKey = in_path(&request, "route", "route")?;
+    let found = app.blocking(move |services| services.route(&key)).await?;
+    let tag = Some(found.tag.clone());
+    Ok(respond::resource(&request, tag, &RouteBody::from(&found)))
+}
+
+/// Changes what is said of a route. Key and flag never change.
+#[utoipa::path(
+    tag = "routes",
+    params(("route" = String, Path, example = "count_commits")),
+    request_body = RoutePatchBody,
+    responses((status = 200, body = RouteBody)),
+    security(("token" = ["maintainer"]))
+)]
+#[patch("/routes/{route}")]
+pub(crate) async fn patch(
+    app: Data<Arc<App>>,
+    change: Change<Maintainer, RoutePatchBody>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let key: RouteKey = in_path(&request, "route", "route")?;
+    let body = change.body;
+    app.blocking(move |services| {
+        let reason = read_reason(&body.reason)?;
+        let patch = RoutePatch {
+            endpoint: body.endpoint,
+            operation: body.operation.map(Operation::from),
+            owner: body.owner,
+            policy: body.policy,
+            requires: body.requires,
+            ramp_group: body.ramp_group,
+            labels: body.labels,
+            contacts: body.contacts,
+            description: body.description,
+            links: body.links.map(Links::from),
+            cascade: body.cascade,
+        };
+        services.patch_route(&change.ctx, &key, &patch, &reason, &|found| {
+            shown(StatusCode::OK, found)
+        })
+    })
+    .await
+    .map(answer)
+}
+
+/// Retires a route that is mandatory everywhere. Final: it stays published as mandatory for ever.
+#[utoipa::path(
+    tag = "routes",
+    params(("route" = String, Path, example = "count_commits")),
+    request_body = RetirementBody,
+    responses((status = 200, body = RouteBody)),
+    security(("token" = ["maintainer"]))
+)]
+#[post("/routes/{route}/retire")]
+pub(crate) async fn retire(
+    app: Data<Arc<App>>,
+    change: Change<Maintainer, RetirementBody>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let key: RouteKey = in_path(&request, "route", "route")?;
+    app.blocking(move |services| {
+        let reason = read_reason(&change.body.reason)?;
+        services.retire_route(&change.ctx, &key, &reason, &|found| {
+            shown(StatusCode::OK, found)
+        })
+    })
+    .await
+    .map(answer)
+}
+
+fn shown(status: StatusCode, found: &RouteWithRollouts) -> Receipt {
+    respond::receipt(status, Some(found.tag.clone()), &RouteBody::from(found))
+}
+
+/// Tells a field that is null from one that is left out.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,180 @@
+//! What SDKs ask for: the snapshot, and the stream of what follows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_web::http::header::{CACHE_CONTROL, ETAG};
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse, get};
+use switchover::Version;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+
+use crate::http::App;
+use crate::http::error::Problem;
+use crate::http::extract::SdkCaller;
+use crate::http::respond::has;
+
+/// How often a stream with nothing to say shows that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long the streams of a stopping server take to end, spread evenly, so that their readers do
+/// not all come back at once.
+pub(crate) const DRAIN: Duration = Duration::from_secs(3);
+/// The most streams of one node.
+const MOST_STREAMS: usize = 20_000;
+
+const BEAT: Bytes = Bytes::from_static(b":\n\n");
+
+/// The environment's snapshot, for the first load and for polling. Its tag is its version.
+#[utoipa::path(
+    tag = "sdk",
+    responses((status = 200, description = "The snapshot", content_type = "application/json"), (status = 304, description = "You have it")),
+    security(("sdk_key" = []))
+)]
+#[get("/sdk/v1/snapshot")]
+pub(crate) async fn snapshot(
+    app: Data<Arc<App>>,
+    caller: SdkCaller,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let published = app
+        .services
+        .hub()
+        .current(&caller.environment)
+        .ok_or_else(not_published)?;
+    let mut response = if has(&request, published.etag()) {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    response.insert_header((ETAG, published.etag()));
+    response.insert_header((CACHE_CONTROL, "no-cache"));
+    if let Some(seconds) = app.cut_off_for() {
+        response.insert_header(("Switchover-Stale", seconds.to_string()));
+    }
+    if has(&request, published.etag()) {
+        return Ok(response.finish());
+    }
+    Ok(response
+        .content_type("application/json")
+        .body(published.snapshot()))
+}
+
+/// The environment's snapshots and deltas as server-sent events. `Last-Event-ID` resumes; a reader
+/// that is slow skips to the latest state.
+#[utoipa::path(
+    tag = "sdk",
+    responses((status = 200, description = "Events `snapshot` and `delta`", content_type = "text/event-stream")),
+    security(("sdk_key" = []))
+)]
+#[get("/sdk/v1/stream")]
+pub(crate) async fn stream(
+    app: Data<Arc<App>>,
+    caller: SdkCaller,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    if *app.stopping.borrow() || app.cut_off_for().is_some() {
+        return Err(Problem::unavailable(
+            "this node is leaving: connect again",
+            1,
+        ));
+    }
+    let open = Open::count(&app.streams)
+        .ok_or_else(|| Problem::unavailable("this node has as many streams as it takes", 30))?;
+    let at = request
+        .headers()
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<Version>().ok());
+    let follow = app
+        .services
+        .hub()
+        .follow(&caller.environment)
+        .ok_or_else(not_published)?;
+    let events = events(Arc::clone(&app), caller.key, follow, at, open);
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        // Proxies that buffer answers hold events back; this one listens to the hint.
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(events))
+}
+
+type States = tokio::sync::watch::Receiver<Option<Arc<crate::publish::Published>>>;
+
+fn events(
+    app: Arc<App>,
+    key: String,
+    mut states: States,
+    mut at: Option<Version>,
+    open: Open,
+) -> impl futures_core::Stream<Item = Result<Bytes, std::convert::Infallible>> {
+    async_stream::stream! {
+        let _open = open;
+        let mut stopping = app.stopping.clone();
+        let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut first = true;
+        loop {
+            let state = states.borrow_and_update().clone();
+            let event = state.as_ref().and_then(|state| state.event_from(at.as_ref()));
+            at = state.map(|state| state.version().clone()).or(at);
+            match event {
+                Some(event) => yield Ok(event),
+                // Who is up to date learns at once that the stream works.
+                None if first => yield Ok(BEAT),
+                None => {}
+            }
+            first = false;
+            loop {
+                tokio::select! {
+                    changed = states.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        break;
+                    }
+                    _ = stopping.changed() => {
+                        sleep(spread(&key)).await;
+                        return;
+                    }
+                    _ = beat.tick() => {
+                        let revoked = app.services.access().environment_of(&key).is_none();
+                        if revoked || app.cut_off_for().is_some() {
+                            return;
+                        }
+                        yield Ok(BEAT);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A moment within the drain: streams of one key end at different ones.
+fn spread(key: &str) -> Duration {
+    use std::hash::{BuildHasher as _, RandomState};
+    let parts = u32::try_from(RandomState::new().hash_one(key) % 1_000).unwrap_or(0);
+    DRAIN * parts / 1_000
+}
+
+fn not_published() -> Problem {
+    Problem::unavailable("the environment is not published yet: try again", 1)
+}
+
+/// A stream that is counted as long as it lives.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn count(streams: &Arc<AtomicUsize>) -> Option<Open> {
+        let before = streams.fetch_add(1, Ordering::Relaxed);
+        let open = Open(Arc::clone(streams));
+        (before < MOST_STREAMS).then_some(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

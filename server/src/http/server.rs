@@ -1,0 +1,385 @@
+//! Starting and stopping: connections, the watch over the database, signals.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+use actix_web::{HttpRequest, HttpResponse, HttpServer};
+use chrono::Utc;
+use tokio::sync::watch;
+use utoipa_actix_web::{AppExt as _, scope};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::http::error::Problem;
+use crate::http::openapi::methods;
+use crate::http::{App, api, log, openapi, root, sdk};
+use crate::service::Services;
+use crate::store::{Hints, StoreError};
+use crate::token::TokenKeys;
+
+/// How often another node's hints are looked for.
+const HINTS_EVERY: Duration = Duration::from_millis(50);
+/// How often the database is looked at in any case: a hint can be lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where to listen, such as `127.0.0.1:7070`; port 0 takes a free one.
+    pub listen: String,
+    /// Whether to stop on SIGTERM and SIGINT.
+    pub signals: bool,
+}
+
+/// A server to be started.
+pub struct Server {
+    config: ServerConfig,
+    services: Arc<Services>,
+    keys: Arc<TokenKeys>,
+}
+
+/// A server that serves.
+pub struct Running {
+    address: SocketAddr,
+    services: Arc<Services>,
+    stop: tokio::sync::mpsc::UnboundedSender<()>,
+    serving: Option<JoinHandle<io::Result<()>>>,
+    watching: Arc<AtomicBool>,
+    watch: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// A server over these services.
+    #[must_use]
+    pub fn new(config: ServerConfig, services: Arc<Services>, keys: Arc<TokenKeys>) -> Server {
+        Server {
+            config,
+            services,
+            keys,
+        }
+    }
+
+    /// Starts serving; returns when connections are accepted.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn start(self) -> io::Result<Running> {
+        let listener = TcpListener::bind(&self.config.listen)?;
+        let address = listener.local_addr()?;
+        let cut_off_since = Arc::new(AtomicI64::new(0));
+        let (stopping, stopping_seen) = watch::channel(false);
+        let app = Arc::new(App {
+            services: Arc::clone(&self.services),
+            keys: self.keys,
+            stopping: stopping_seen,
+            cut_off_since: Arc::clone(&cut_off_since),
+            streams: Arc::new(AtomicUsize::new(0)),
+        });
+        let (stop, stop_asked) = tokio::sync::mpsc::unbounded_channel();
+        let (started, start_seen) = mpsc::channel();
+        let signals = self.config.signals;
+        let serving = thread::Builder::new()
+            .name("switchover-http".to_owned())
+            .spawn(move || {
+                actix_web::rt::System::new()
+                    .block_on(serve(listener, app, stopping, stop_asked, signals, started))
+            })?;
+        if start_seen.recv().is_err() {
+            return match serving.join() {
+                Ok(Err(error)) => Err(error),
+                _ => Err(io::Error::other("the server did not start")),
+            };
+        }
+        let watching = Arc::new(AtomicBool::new(true));
+        let watch = {
+            let (services, watching) = (Arc::clone(&self.services), Arc::clone(&watching));
+            thread::Builder::new()
+                .name("switchover-watch".to_owned())
+                .spawn(move || Watch::new(services, cut_off_since).run(&watching))?
+        };
+        Ok(Running {
+            address,
+            services: self.services,
+            stop,
+            serving: Some(serving),
+            watching,
+            watch: Some(watch),
+        })
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The services it serves.
+    #[must_use]
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// Waits until a signal has stopped it.
+    ///
+    /// # Errors
+    /// When serving failed.
+    pub fn wait(mut self) -> io::Result<()> {
+        self.join()
+    }
+
+    /// Stops it: not ready, streams ended spread over a few seconds, requests finished.
+    ///
+    /// # Errors
+    /// When serving failed.
+    pub fn stop(mut self) -> io::Result<()> {
+        // Nobody listens any more when it has stopped already.
+        let _ = self.stop.send(());
+        self.join()
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        let served = match self.serving.take().map(JoinHandle::join) {
+            Some(Ok(served)) => served,
+            Some(Err(_)) => Err(io::Error::other("the server's thread broke")),
+            None => Ok(()),
+        };
+        self.watching.store(false, Ordering::Relaxed);
+        if let Some(watch) = self.watch.take() {
+            // A watch that broke has nothing more to finish.
+            let _ = watch.join();
+        }
+        served
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.stop.send(());
+        self.watching.store(false, Ordering::Relaxed);
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    stopping: watch::Sender<bool>,
+    mut stop_asked: tokio::sync::mpsc::UnboundedReceiver<()>,
+    signals: bool,
+    started: mpsc::Sender<()>,
+) -> io::Result<()> {
+    let known: Arc<Vec<(String, Vec<&'static str>)>> = Arc::new(methods());
+    let document = Arc::new(openapi());
+    let shared = Arc::clone(&app);
+    let server = HttpServer::new(move || {
+        let known = Arc::clone(&known);
+        actix_web::App::new()
+            .into_utoipa_app()
+            .app_data(Data::new(Arc::clone(&shared)))
+            .configure(root)
+            .service(scope::scope("/api/v1").configure(api).map(|scope| {
+                scope
+                    .wrap(actix_web::middleware::Compress::default())
+                    .wrap(from_fn(log::requests))
+            }))
+            .into_app()
+            .service(web::redirect("/", "/api/docs/"))
+            .service(web::redirect("/api/docs", "/api/docs/"))
+            .service(
+                SwaggerUi::new("/api/docs/{_:.*}")
+                    .url("/api/openapi.json", document.as_ref().clone()),
+            )
+            .default_service(web::to(move |request: HttpRequest| {
+                let known = Arc::clone(&known);
+                async move { Err::<HttpResponse, Problem>(nothing_here(&request, &known)) }
+            }))
+    })
+    .workers(2)
+    .worker_max_blocking_threads(16)
+    .shutdown_timeout(10)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    let ending = actix_web::rt::spawn(async move {
+        tokio::select! {
+            _ = stop_asked.recv() => {}
+            () = signal(), if signals => {}
+        }
+        end(&app, &stopping, &handle, signals).await;
+    });
+    // The receiver is gone only when whoever started the server is.
+    let _ = started.send(());
+    let served = server.await;
+    ending.abort();
+    served
+}
+
+async fn end(app: &App, stopping: &watch::Sender<bool>, handle: &ServerHandle, signals: bool) {
+    tracing::info!("stopping: streams end first, then requests are finished");
+    stopping.send_replace(true);
+    let drained = async {
+        let started = Instant::now();
+        while app.streams.load(Ordering::Relaxed) > 0 && started.elapsed() < sdk::DRAIN {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        handle.stop(true).await;
+    };
+    tokio::select! {
+        () = drained => {}
+        () = signal(), if signals => handle.stop(false).await,
+    }
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// 405 where the address exists for other methods, else 404.
+fn nothing_here(request: &HttpRequest, known: &[(String, Vec<&'static str>)]) -> Problem {
+    let path = request.path();
+    let allowed = known
+        .iter()
+        .find(|(template, _)| matches(template, path))
+        .map(|(_, methods)| methods.join(", "));
+    match allowed {
+        Some(allow) if !allow.split(", ").any(|m| *request.method() == *m) => {
+            Problem::method_not_allowed(
+                format!("{} is not for {path}; use {allow}", shown(request.method())),
+                allow,
+            )
+        }
+        _ => Problem::not_found("there is nothing at this address; /api/docs lists what there is"),
+    }
+}
+
+fn shown(method: &Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "this method",
+    }
+}
+
+fn matches(template: &str, path: &str) -> bool {
+    let mut wanted = template.split('/');
+    let mut given = path.split('/');
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given)) if wanted.starts_with('{') && !given.is_empty() => {}
+            (Some(wanted), Some(given)) if wanted == given => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Keeps what is published up to date with the database, and closes what has ended.
+struct Watch {
+    services: Arc<Services>,
+    cut_off_since: Arc<AtomicI64>,
+    hints: Option<Hints>,
+    forgotten: Instant,
+}
+
+impl Watch {
+    fn new(services: Arc<Services>, cut_off_since: Arc<AtomicI64>) -> Watch {
+        Watch {
+            services,
+            cut_off_since,
+            hints: None,
+            forgotten: Instant::now(),
+        }
+    }
+
+    fn run(mut self, watching: &AtomicBool) {
+        let mut looked = Instant::now();
+        self.listen();
+        while watching.load(Ordering::Relaxed) {
+            thread::sleep(HINTS_EVERY);
+            if self.heard() || looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                self.look();
+            }
+        }
+    }
+
+    /// A connection that was lost may have lost hints too, so a look at the database follows.
+    fn heard(&mut self) -> bool {
+        match self.hints.as_mut().map(Hints::heard) {
+            None => false,
+            Some(Ok(heard)) => heard,
+            Some(Err(_)) => {
+                self.hints = None;
+                true
+            }
+        }
+    }
+
+    fn listen(&mut self) {
+        match self.services.store().listen() {
+            Ok(hints) => self.hints = hints,
+            Err(error) => tracing::warn!(%error, "no hints from other nodes"),
+        }
+    }
+
+    fn look(&mut self) {
+        let done = self
+            .services
+            .close_windows_due()
+            .and_then(|()| self.services.catch_up());
+        match done {
+            Ok(()) => {
+                if self.cut_off_since.swap(0, Ordering::Relaxed) != 0 {
+                    tracing::info!("the database is back");
+                }
+                if self.hints.is_none() && self.services.store().database().is_shared() {
+                    self.listen();
+                }
+                self.forget();
+            }
+            Err(StoreError::Busy) => {}
+            Err(error) => {
+                let now = Utc::now().timestamp_millis();
+                let first = self.cut_off_since.compare_exchange(
+                    0,
+                    now,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+                if first.is_ok() {
+                    tracing::error!(%error, "the database is out of reach; serving what is known");
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        if self.forgotten.elapsed() < Duration::from_secs(600) {
+            return;
+        }
+        self.forgotten = Instant::now();
+        if let Err(error) = self.services.forget_old_receipts() {
+            tracing::warn!(%error, "old idempotency keys are still kept");
+        }
+    }
+}

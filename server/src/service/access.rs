@@ -1,0 +1,73 @@
+//! Which SDK keys are in force and which tokens are void, held in memory: a request is judged
+//! without the database, also while it cannot be reached.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::approval::hex;
+use crate::domain::environment::EnvironmentKey;
+use crate::service::parse_environment;
+use crate::store::{Store, StoreError};
+
+/// What is known of keys and tokens.
+#[derive(Default)]
+pub struct Access {
+    state: RwLock<Arc<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    revision: Option<u64>,
+    keys: HashMap<String, EnvironmentKey>,
+    revoked: HashSet<String>,
+}
+
+impl Access {
+    /// The environment that an SDK key reads; `None` for a key that is unknown or revoked.
+    #[must_use]
+    pub fn environment_of(&self, key: &str) -> Option<EnvironmentKey> {
+        self.state().keys.get(&key_hash(key)).cloned()
+    }
+
+    /// Whether a token was revoked.
+    #[must_use]
+    pub fn is_revoked(&self, jti: &str) -> bool {
+        self.state().revoked.contains(jti)
+    }
+
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.state().revision
+    }
+
+    pub(super) fn load(&self, store: &Store) -> Result<(), StoreError> {
+        let state = store.read::<_, StoreError>(|tx| {
+            let keys = tx
+                .sdk_key_hashes()?
+                .into_iter()
+                .map(|(hash, environment)| Ok((hash, parse_environment(&environment)?)))
+                .collect::<Result<_, StoreError>>()?;
+            Ok(State {
+                revision: Some(tx.access_revision()?),
+                keys,
+                revoked: tx.revoked_tokens()?.into_iter().collect(),
+            })
+        })?;
+        let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        // Two loads may finish in the other order than they read.
+        if state.revision >= current.revision {
+            *current = Arc::new(state);
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What is kept of an SDK key. Keys are 256 random bits, so a plain hash cannot be turned back.
+pub(super) fn key_hash(key: &str) -> String {
+    hex(&Sha256::digest(key))
+}

@@ -1,0 +1,259 @@
+//! What people do, one file per thing: load, judge by the domain's rules, commit, publish.
+//!
+//! No HTTP and no SQL here. Every change goes through [`Services::change`]: one transaction with its
+//! audit entries and its receipt, and then the environments it touched are published.
+
+mod access;
+mod approval;
+mod audit;
+mod environment;
+mod explain;
+mod failure;
+mod rollout;
+mod route;
+mod sdk_key;
+mod token;
+mod work;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+
+use crate::domain::actor::Actor;
+use crate::domain::environment::EnvironmentKey;
+use crate::publish::Hub;
+use crate::store::{IdempotencyKey, Receipt, Store, StoreError, Tx};
+
+pub use access::Access;
+pub use approval::ApprovalView;
+pub use environment::EnvironmentPatch;
+pub use explain::Explained;
+pub use failure::{Existing, Failure, Missing, RowErrors};
+pub use rollout::{Change, Changed, HaltSelection, Halted, Target, rollout_tag};
+pub use route::{NewRoute, RoutePatch, RouteWithRollouts};
+pub use sdk_key::{CreatedSdkKey, NewSdkKeyRequest};
+pub use token::Revocation;
+
+use work::Work;
+
+/// Asks what time it is. Only the edge knows.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// The clock of this machine, in whole microseconds: what both engines keep.
+#[must_use]
+pub fn system_clock() -> Clock {
+    Arc::new(|| Utc::now().trunc_subsecs(6))
+}
+
+/// Who asks, and under which conditions.
+#[derive(Clone, Debug)]
+pub struct Ctx {
+    /// Who.
+    pub actor: Actor,
+    /// The tag that what is changed must still have; `None` when any will do.
+    pub if_match: Option<String>,
+    /// The request's own name, when it has one: it is carried out once.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+impl Ctx {
+    /// Somebody, without conditions.
+    #[must_use]
+    pub fn of(actor: Actor) -> Ctx {
+        Ctx {
+            actor,
+            if_match: None,
+            idempotency: None,
+        }
+    }
+}
+
+/// What a change answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The answer.
+    pub receipt: Receipt,
+    /// Whether it is the answer that was given to the same request before.
+    pub replayed: bool,
+}
+
+/// Makes the answer to a change, inside its transaction.
+pub type Render<'a, T> = &'a (dyn Fn(&T) -> Receipt + Sync);
+
+/// Everything that the edge may ask for.
+pub struct Services {
+    store: Store,
+    hub: Hub,
+    access: Access,
+    clock: Clock,
+}
+
+impl Services {
+    /// Services over a database. Makes its epoch and its first environments when it is new, and
+    /// publishes what it holds.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn start(store: Store, clock: Clock) -> Result<Services, StoreError> {
+        let now = clock();
+        store.write(|tx| environment::found(tx, now))?;
+        let services = Services {
+            store,
+            hub: Hub::default(),
+            access: Access::default(),
+            clock,
+        };
+        services.catch_up()?;
+        Ok(services)
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.clock)()
+    }
+
+    /// What is published.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Who may read, and which tokens are void.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Publishes what has been committed since, here or by another node, and learns of keys and
+    /// revocations. Cheap when nothing has.
+    ///
+    /// # Errors
+    /// When the database cannot be used, or has gone back in time; what is published stays.
+    pub fn catch_up(&self) -> Result<(), StoreError> {
+        let (epoch, revisions, access) = self
+            .store
+            .read::<_, StoreError>(|tx| Ok((epoch(tx)?, tx.revisions()?, tx.access_revision()?)))?;
+        if self.access.revision() != Some(access) {
+            self.access.load(&self.store)?;
+        }
+        for (key, revision) in revisions {
+            if !self.hub.has(&key, &epoch, revision) {
+                self.publish(&parse_environment(&key)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the acceptance windows that have ended. Several nodes may try; one does.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn close_windows_due(&self) -> Result<(), StoreError> {
+        let now = self.now();
+        for (route, environment) in self.store.read::<_, StoreError>(|tx| tx.windows_due(now))? {
+            match self.close_window_due(&route, &environment, now) {
+                Ok(()) | Err(Failure::Refused(_) | Failure::Missing(_)) => {}
+                Err(Failure::Store(error)) => return Err(error),
+                Err(other) => {
+                    tracing::warn!(%route, %environment, %other, "an acceptance window stays open");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the answers kept for requests of more than a day ago.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn forget_old_receipts(&self) -> Result<usize, StoreError> {
+        let before = self.now() - chrono::Duration::hours(24);
+        self.store.write(|tx| tx.forget_receipts(before))
+    }
+
+    /// Runs a change in one transaction and publishes what it touched.
+    fn change<T>(
+        &self,
+        ctx: &Ctx,
+        render: Render<'_, T>,
+        work: impl FnOnce(&mut Work<'_, '_>) -> Result<T, Failure>,
+    ) -> Result<Answer, Failure> {
+        let now = self.now();
+        let (answer, touched) = self.store.write::<_, Failure>(|tx| {
+            if let Some(answer) = replay(tx, ctx)? {
+                return Ok((answer, BTreeSet::new()));
+            }
+            let mut unit = Work::new(tx, ctx, now);
+            let done = work(&mut unit)?;
+            let touched = unit.finish()?;
+            let receipt = render(&done);
+            if let Some(key) = &ctx.idempotency {
+                match tx.keep_receipt(key, &receipt, now) {
+                    Err(StoreError::Duplicate) => return Err(Failure::Store(StoreError::Busy)),
+                    kept => kept?,
+                }
+            }
+            let answer = Answer {
+                receipt,
+                replayed: false,
+            };
+            Ok((answer, touched))
+        })?;
+        // The change is durable. What cannot be published now, the next look at the database will.
+        for environment in touched {
+            if let Err(error) = self.publish(&environment) {
+                tracing::warn!(%environment, %error, "a committed change is not published yet");
+            }
+        }
+        Ok(answer)
+    }
+
+    fn publish(&self, environment: &EnvironmentKey) -> Result<(), StoreError> {
+        self.hub.refresh(environment, |since| {
+            self.store.read(|tx| {
+                let epoch = epoch(tx)?;
+                let kind = tx
+                    .environment(environment)?
+                    .map(|environment| environment.kind)
+                    .ok_or_else(|| StoreError::Corrupt(format!("no environment {environment}")))?;
+                let since = match since {
+                    Some(version) if *version.epoch == *epoch => version.revision,
+                    _ => 0,
+                };
+                Ok((epoch, kind, tx.changes_since(environment, since)?))
+            })
+        })
+    }
+}
+
+fn replay(tx: &mut Tx<'_>, ctx: &Ctx) -> Result<Option<Answer>, Failure> {
+    let Some(key) = &ctx.idempotency else {
+        return Ok(None);
+    };
+    match tx.receipt(key)? {
+        None => Ok(None),
+        Some((body_hash, _)) if body_hash != key.body_hash => Err(Failure::IdempotencyMismatch),
+        Some((_, receipt)) => Ok(Some(Answer {
+            receipt,
+            replayed: true,
+        })),
+    }
+}
+
+fn epoch(tx: &mut Tx<'_>) -> Result<String, StoreError> {
+    tx.epoch()?
+        .ok_or_else(|| StoreError::Corrupt("meta: no epoch".to_owned()))
+}
+
+fn parse_environment(key: &str) -> Result<EnvironmentKey, StoreError> {
+    key.parse()
+        .map_err(|_| StoreError::Corrupt(format!("environments.key: {key}")))
+}

@@ -1,0 +1,398 @@
+//! Promote, demote, halt, resume, set: whatever happens to a rollout.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use switchover::{RouteKey, Stage, Version};
+
+use crate::domain::actor::Actor;
+use crate::domain::environment::{Environment, EnvironmentKey};
+use crate::domain::gate::GateReport;
+use crate::domain::lifecycle::Command;
+use crate::domain::rollout::Rollout;
+use crate::domain::route::Route;
+use crate::domain::text::Reason;
+use crate::service::work::{Work, facts};
+use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
+use crate::store::Tx;
+
+/// A rollout's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The route.
+    pub route: RouteKey,
+    /// Where.
+    pub environment: EnvironmentKey,
+}
+
+/// What is to happen to a rollout.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// To which.
+    pub target: Target,
+    /// What.
+    pub command: Command,
+    /// Why.
+    pub reason: Reason,
+    /// Whether routes that stand in the way move too.
+    pub cascade: bool,
+}
+
+/// What has happened to a rollout.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// What kind of thing.
+    pub action: &'static str,
+    /// As it was.
+    pub before: Rollout,
+    /// As it is.
+    pub after: Rollout,
+    /// Where.
+    pub environment: Environment,
+    /// Who did it.
+    pub by: Actor,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
+    /// The environment's version with it.
+    pub version: Version,
+    /// The other rollouts that moved with it, as they were and are.
+    pub cascaded: Vec<(Rollout, Rollout)>,
+}
+
+/// Which rollouts to halt. With no route, owner or label named, all of the environment.
+#[derive(Clone, Debug, Default)]
+pub struct HaltSelection {
+    /// Only routes of this owner.
+    pub owner: Option<String>,
+    /// Only routes with this label: `name` or `name=value`.
+    pub label: Option<String>,
+    /// Only these routes.
+    pub routes: Vec<RouteKey>,
+}
+
+/// What a halt of many did.
+#[derive(Clone, Debug)]
+pub struct Halted {
+    /// Where.
+    pub environment: EnvironmentKey,
+    /// The rollouts that take the old path now.
+    pub halted: Vec<RouteKey>,
+    /// Those that did already.
+    pub already: Vec<RouteKey>,
+    /// Those that a halt has no effect on.
+    pub mandatory: Vec<RouteKey>,
+    /// The environment's version with it.
+    pub version: Version,
+}
+
+impl Services {
+    /// Does what is asked to one rollout, and with `cascade` to those in its way.
+    ///
+    /// # Errors
+    /// When there is no such rollout, it has changed, or the rules do not allow it.
+    pub fn change_rollout(
+        &self,
+        ctx: &Ctx,
+        change: &Change,
+        render: Render<'_, Changed>,
+    ) -> Result<Answer, Failure> {
+        self.change(ctx, render, |work| apply(work, change))
+    }
+
+    /// Halts every rollout of an environment that the selection names, in one step.
+    ///
+    /// # Errors
+    /// When there is no such environment, or a route that it names does not exist.
+    pub fn halt_many(
+        &self,
+        ctx: &Ctx,
+        environment: &EnvironmentKey,
+        selection: &HaltSelection,
+        reason: &Reason,
+        render: Render<'_, Halted>,
+    ) -> Result<Answer, Failure> {
+        self.change(ctx, render, |work| {
+            halt_many(work, environment, selection, reason)
+        })
+    }
+
+    /// One rollout with the environment it is in.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn rollout(&self, target: &Target) -> Result<(Rollout, Environment), Failure> {
+        self.store.read(|tx| {
+            let (_, environment, rollout) = load(tx, target)?;
+            Ok((rollout, environment))
+        })
+    }
+
+    /// The answers of all gates of a promotion by this person.
+    ///
+    /// # Errors
+    /// When there is no such rollout.
+    pub fn gates(
+        &self,
+        actor: &Actor,
+        target: &Target,
+        to: Option<Stage>,
+    ) -> Result<(Stage, Vec<GateReport>), Failure> {
+        let now = self.now();
+        let ctx = Ctx::of(actor.clone());
+        self.store.read(|tx| {
+            let (route, environment, rollout) = load(tx, target)?;
+            let to = to.or(rollout.stage.next()).unwrap_or(Stage::Mandatory);
+            let facts = facts(tx, &ctx, (&route, &environment), "", now)?;
+            Ok((to, facts.gates(&rollout, to)))
+        })
+    }
+
+    /// The epoch of the database, for tags.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn epoch(&self) -> Result<String, Failure> {
+        self.store.read(|tx| Ok(epoch(tx)?))
+    }
+
+    pub(super) fn close_window_due(
+        &self,
+        route: &str,
+        environment: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), Failure> {
+        let name = |_| Failure::missing("rollout", format!("{route} in {environment}"));
+        let target = Target {
+            route: route.parse().map_err(|_| name(()))?,
+            environment: environment.parse().map_err(|_| name(()))?,
+        };
+        let ctx = Ctx::of(Actor::system());
+        let nothing = |_: &()| crate::store::Receipt {
+            status: 0,
+            etag: None,
+            body: String::new(),
+        };
+        self.change(&ctx, &nothing, |work| {
+            work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
+            let (route, environment, rollout) = load(work.tx, &target)?;
+            // It may have been closed or prolonged since it was found to be due.
+            if rollout.acceptance.is_some_and(|window| window.until <= now) {
+                let reason = "the acceptance window has ended";
+                work.run(&route, &environment, &Command::CloseWindow, reason)?;
+            }
+            Ok(())
+        })
+        .map(|_| ())
+    }
+}
+
+fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
+    let target = &change.target;
+    let route = work.route(&target.route)?;
+    let environment = work.environment(&target.environment)?;
+    let others = if change.cascade {
+        in_the_way(work, &route, &environment.key, &change.command)?
+    } else {
+        Vec::new()
+    };
+    let mut locked: BTreeSet<RouteKey> = others.iter().cloned().collect();
+    locked.insert(target.route.clone());
+    work.lock(&locked, &environment.key)?;
+    expect_tag(work, target, &change.command)?;
+    // What was read before the locks may have changed while waiting for them.
+    let route = work.route(&target.route)?;
+    let environment = work.environment(&target.environment)?;
+
+    let mut cascaded = Vec::new();
+    for other in &others {
+        let other = work.route(other)?;
+        let moved = work.run(
+            &other,
+            &environment,
+            &change.command,
+            change.reason.as_str(),
+        )?;
+        cascaded.push(moved);
+    }
+    let (before, after) = work.run(
+        &route,
+        &environment,
+        &change.command,
+        change.reason.as_str(),
+    )?;
+    Ok(Changed {
+        action: change.command.action(),
+        before,
+        after,
+        version: work.version(&environment.key)?,
+        environment,
+        by: work.ctx.actor.clone(),
+        at: work.now,
+        reason: change.reason.to_string(),
+        cascaded,
+    })
+}
+
+/// A halt is for now, whatever the page that ordered it has seen.
+fn expect_tag(work: &mut Work<'_, '_>, target: &Target, command: &Command) -> Result<(), Failure> {
+    let Some(expected) = work.ctx.if_match.clone() else {
+        return Ok(());
+    };
+    if *command == Command::Halt {
+        return Ok(());
+    }
+    let (_, _, rollout) = load(work.tx, target)?;
+    let current = rollout_tag(&epoch(work.tx)?, &rollout);
+    if expected == current {
+        Ok(())
+    } else {
+        Err(Failure::Precondition { current })
+    }
+}
+
+/// The tag of a rollout's present state.
+#[must_use]
+pub fn rollout_tag(epoch: &str, rollout: &Rollout) -> String {
+    format!("\"{epoch}.{}\"", rollout.revision)
+}
+
+/// The routes that must move before this one may, in the order in which they must: for a promotion
+/// those that it requires, for a demotion those that require it.
+fn in_the_way(
+    work: &mut Work<'_, '_>,
+    route: &Route,
+    environment: &EnvironmentKey,
+    command: &Command,
+) -> Result<Vec<RouteKey>, Failure> {
+    let mut order = Vec::new();
+    visit(work, route, environment, command, &mut order)?;
+    order.retain(|key| *key != route.spec.key);
+    Ok(order)
+}
+
+fn visit(
+    work: &mut Work<'_, '_>,
+    route: &Route,
+    environment: &EnvironmentKey,
+    command: &Command,
+    order: &mut Vec<RouteKey>,
+) -> Result<(), Failure> {
+    let (neighbours, to): (Vec<RouteKey>, Stage) = match command {
+        Command::Promote { to } => (route.spec.requires.iter().cloned().collect(), *to),
+        Command::Demote { to, .. } => {
+            let dependents = work.tx.dependents(&route.spec.key)?;
+            let parsed = dependents.iter().filter_map(|key| key.parse().ok());
+            (parsed.collect(), *to)
+        }
+        _ => return Ok(()),
+    };
+    for key in neighbours {
+        let rollout = work.tx.rollout(&key, environment)?;
+        let moves = rollout.is_some_and(|rollout| match command {
+            Command::Promote { .. } => rollout.stage < to,
+            _ => rollout.stage > to,
+        });
+        if moves && !order.contains(&key) {
+            let neighbour = work.route(&key)?;
+            visit(work, &neighbour, environment, command, order)?;
+        }
+    }
+    if !order.contains(&route.spec.key) {
+        order.push(route.spec.key.clone());
+    }
+    Ok(())
+}
+
+fn halt_many(
+    work: &mut Work<'_, '_>,
+    environment: &EnvironmentKey,
+    selection: &HaltSelection,
+    reason: &Reason,
+) -> Result<Halted, Failure> {
+    let environment = work.environment(environment)?;
+    let routes = selected(work, &environment, selection)?;
+    let keys: BTreeSet<RouteKey> = routes.iter().map(|route| route.spec.key.clone()).collect();
+    work.lock(&keys, &environment.key)?;
+    let mut done = Halted {
+        environment: environment.key.clone(),
+        halted: Vec::new(),
+        already: Vec::new(),
+        mandatory: Vec::new(),
+        version: work.version(&environment.key)?,
+    };
+    for route in routes {
+        let key = route.spec.key.clone();
+        let stage = work
+            .tx
+            .rollout(&key, &environment.key)?
+            .map(|rollout| rollout.stage);
+        if stage == Some(Stage::Mandatory) {
+            done.mandatory.push(key);
+            continue;
+        }
+        let (before, after) = work.run(&route, &environment, &Command::Halt, reason.as_str())?;
+        if before == after {
+            done.already.push(key);
+        } else {
+            done.halted.push(key);
+        }
+    }
+    done.version = work.version(&environment.key)?;
+    Ok(done)
+}
+
+fn selected(
+    work: &mut Work<'_, '_>,
+    environment: &Environment,
+    selection: &HaltSelection,
+) -> Result<Vec<Route>, Failure> {
+    let mut routes = Vec::new();
+    if selection.routes.is_empty() {
+        for rollout in work.tx.rollouts_in(&environment.key)? {
+            routes.push(work.route(&rollout.route)?);
+        }
+    } else {
+        let named: BTreeSet<&RouteKey> = selection.routes.iter().collect();
+        for key in named {
+            routes.push(work.route(key)?);
+        }
+    }
+    let labelled = |route: &Route, label: &str| match label.split_once('=') {
+        Some((name, value)) => route.spec.labels.get(name).is_some_and(|is| is == value),
+        None => route.spec.labels.contains_key(label),
+    };
+    routes.retain(|route| {
+        selection
+            .owner
+            .as_ref()
+            .is_none_or(|owner| route.spec.owner == *owner)
+            && selection
+                .label
+                .as_ref()
+                .is_none_or(|label| labelled(route, label))
+    });
+    Ok(routes)
+}
+
+pub(super) fn load(
+    tx: &mut Tx<'_>,
+    target: &Target,
+) -> Result<(Route, Environment, Rollout), Failure> {
+    let route = tx
+        .route(&target.route)?
+        .ok_or_else(|| Failure::missing("route", &target.route))?;
+    let environment = tx
+        .environment(&target.environment)?
+        .ok_or_else(|| Failure::missing("environment", &target.environment))?;
+    let rollout = tx
+        .rollout(&target.route, &target.environment)?
+        .ok_or_else(|| {
+            Failure::missing(
+                "rollout",
+                format!("{} in {}", target.route, target.environment),
+            )
+        })?;
+    Ok((route, environment, rollout))
+}

@@ -1,0 +1,527 @@
+//! Routes: created, imported, changed, retired, found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use switchover::{Entry, EnvironmentKind, RouteKey, Setting, Source, Stage, Table};
+
+use crate::domain::environment::Environment;
+use crate::domain::lifecycle::{Command, Refusal};
+use crate::domain::rollout::{Cohort, Rollout};
+use crate::domain::route::{FieldError, Labels, Links, Operation, RawRoute, Route, RouteSpec};
+use crate::domain::text::Reason;
+use crate::service::work::Work;
+use crate::service::{Answer, Ctx, Existing, Failure, Render, RowErrors, Services, epoch};
+use crate::store::{RouteFilter, StoreError, Tx};
+
+/// What a person says of a new route.
+pub type NewRoute = RawRoute;
+
+/// A route with its rollouts, by the position of their environment.
+#[derive(Clone, Debug)]
+pub struct RouteWithRollouts {
+    /// The route.
+    pub route: Route,
+    /// Where it stands.
+    pub rollouts: Vec<(Rollout, Environment)>,
+    /// The tag of both.
+    pub tag: String,
+}
+
+/// What is to be different about a route; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "as in RouteSpec")]
+pub struct RoutePatch {
+    pub endpoint: Option<String>,
+    pub operation: Option<Operation>,
+    pub owner: Option<String>,
+    pub policy: Option<String>,
+    pub requires: Option<Vec<String>>,
+    /// `Some(None)` takes the route out of its group.
+    pub ramp_group: Option<Option<String>>,
+    pub labels: Option<Labels>,
+    pub contacts: Option<Labels>,
+    pub description: Option<String>,
+    pub links: Option<Links>,
+    /// Whether the route is demoted where it would be ahead of what it requires.
+    pub cascade: bool,
+}
+
+impl Services {
+    /// Creates a route, ready for testing in every environment.
+    ///
+    /// # Errors
+    /// When it is not valid, or its key or flag is taken.
+    pub fn create_route(
+        &self,
+        ctx: &Ctx,
+        raw: RawRoute,
+        render: Render<'_, RouteWithRollouts>,
+    ) -> Result<Answer, Failure> {
+        let spec = RouteSpec::parse(raw).map_err(Failure::Invalid)?;
+        self.change(ctx, render, |work| {
+            let environments = lock_all_environments(work)?;
+            let key = spec.key.clone();
+            create(work, spec.clone(), &environments, "created")?;
+            with_rollouts(work.tx, &key)
+        })
+    }
+
+    /// Creates many routes, or none. A row may require another row.
+    ///
+    /// # Errors
+    /// When one is not valid or taken: every such row is named.
+    pub fn import_routes(
+        &self,
+        ctx: &Ctx,
+        rows: Vec<RawRoute>,
+        render: Render<'_, Vec<RouteKey>>,
+    ) -> Result<Answer, Failure> {
+        let mut specs = Vec::new();
+        let mut refused = Vec::new();
+        for (index, raw) in rows.into_iter().enumerate() {
+            match RouteSpec::parse(raw) {
+                Ok(spec) => specs.push((index, spec)),
+                Err(errors) => refused.push(RowErrors { index, errors }),
+            }
+        }
+        if !refused.is_empty() {
+            return Err(Failure::Rows(refused));
+        }
+        self.change(ctx, render, |work| {
+            let environments = lock_all_environments(work)?;
+            let mut refused = Vec::new();
+            let keys: Vec<RouteKey> = specs.iter().map(|(_, spec)| spec.key.clone()).collect();
+            for (index, spec) in required_first(&specs) {
+                let done = create(work, spec.clone(), &environments, "imported");
+                let errors = match done {
+                    Ok(()) => continue,
+                    Err(Failure::Invalid(errors)) => errors,
+                    Err(Failure::Exists(Existing { field, detail })) => {
+                        vec![FieldError::new(field, detail)]
+                    }
+                    Err(other) => return Err(other),
+                };
+                refused.push(RowErrors {
+                    index: *index,
+                    errors,
+                });
+            }
+            if refused.is_empty() {
+                Ok(keys)
+            } else {
+                refused.sort_by_key(|row| row.index);
+                Err(Failure::Rows(refused))
+            }
+        })
+    }
+
+    /// Changes what is said of a route.
+    ///
+    /// # Errors
+    /// When there is none, it has changed, or what it would be is not allowed.
+    pub fn patch_route(
+        &self,
+        ctx: &Ctx,
+        key: &RouteKey,
+        patch: &RoutePatch,
+        reason: &Reason,
+        render: Render<'_, RouteWithRollouts>,
+    ) -> Result<Answer, Failure> {
+        self.change(ctx, render, |work| {
+            apply_patch(work, key, patch, reason)?;
+            with_rollouts(work.tx, key)
+        })
+    }
+
+    /// Retires a route that is mandatory everywhere: final.
+    ///
+    /// # Errors
+    /// When it is not mandatory everywhere.
+    pub fn retire_route(
+        &self,
+        ctx: &Ctx,
+        key: &RouteKey,
+        reason: &Reason,
+        render: Render<'_, RouteWithRollouts>,
+    ) -> Result<Answer, Failure> {
+        self.change(ctx, render, |work| {
+            lock_route(work, key)?;
+            let found = with_rollouts(work.tx, key)?;
+            expect_tag(work.ctx, &found)?;
+            if found.route.retired_at.is_some() {
+                return Ok(found);
+            }
+            let behind: Vec<String> = found
+                .rollouts
+                .iter()
+                .filter(|(rollout, _)| rollout.stage != Stage::Mandatory)
+                .map(|(rollout, _)| format!("{} ({})", rollout.environment, rollout.stage))
+                .collect();
+            if !behind.is_empty() {
+                return Err(Failure::Refused(Refusal::InvalidTransition(format!(
+                    "`{key}` is not mandatory everywhere: {}; promote it there first",
+                    behind.join(", ")
+                ))));
+            }
+            let mut route = found.route.clone();
+            route.retired_at = Some(work.now);
+            route.revision += 1;
+            work.tx.update_route(&route, found.route.revision)?;
+            let (before, after) = (described(&found.route), described(&route));
+            work.record("retire", Some(key), None, reason.as_str(), (before, after));
+            with_rollouts(work.tx, key)
+        })
+    }
+
+    /// One route.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn route(&self, key: &RouteKey) -> Result<RouteWithRollouts, Failure> {
+        self.store.read(|tx| with_rollouts(tx, key))
+    }
+
+    /// The first `limit` routes that pass the filter, by key.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn routes(
+        &self,
+        filter: &RouteFilter,
+        limit: usize,
+    ) -> Result<Vec<RouteWithRollouts>, Failure> {
+        self.store.read(|tx| {
+            let epoch = epoch(tx)?;
+            let environments = tx.environments()?;
+            let routes = tx.routes(filter, limit)?;
+            let keys: Vec<&str> = routes.iter().map(|route| route.spec.key.as_str()).collect();
+            let mut rollouts: BTreeMap<RouteKey, Vec<Rollout>> = BTreeMap::new();
+            for rollout in tx.rollouts_of(&keys)? {
+                rollouts
+                    .entry(rollout.route.clone())
+                    .or_default()
+                    .push(rollout);
+            }
+            Ok(routes
+                .into_iter()
+                .map(|route| {
+                    let rollouts = rollouts.remove(&route.spec.key).unwrap_or_default();
+                    assemble(&epoch, route, rollouts, &environments)
+                })
+                .collect())
+        })
+    }
+}
+
+fn with_rollouts(tx: &mut Tx<'_>, key: &RouteKey) -> Result<RouteWithRollouts, Failure> {
+    let route = tx
+        .route(key)?
+        .ok_or_else(|| Failure::missing("route", key))?;
+    let rollouts = tx.rollouts_of(&[key.as_str()])?;
+    Ok(assemble(&epoch(tx)?, route, rollouts, &tx.environments()?))
+}
+
+fn assemble(
+    epoch: &str,
+    route: Route,
+    rollouts: Vec<Rollout>,
+    environments: &[Environment],
+) -> RouteWithRollouts {
+    // Both counters only rise, so the sum names one state of the whole.
+    let state: u64 = rollouts.iter().map(|rollout| rollout.revision).sum();
+    let tag = format!("\"{epoch}.{}.{state}\"", route.revision);
+    let rollouts = environments
+        .iter()
+        .filter_map(|environment| {
+            rollouts
+                .iter()
+                .find(|rollout| rollout.environment == environment.key)
+                .map(|rollout| (rollout.clone(), environment.clone()))
+        })
+        .collect();
+    RouteWithRollouts {
+        route,
+        rollouts,
+        tag,
+    }
+}
+
+fn expect_tag(ctx: &Ctx, found: &RouteWithRollouts) -> Result<(), Failure> {
+    match &ctx.if_match {
+        Some(expected) if *expected != found.tag => Err(Failure::Precondition {
+            current: found.tag.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn lock_all_environments(work: &mut Work<'_, '_>) -> Result<Vec<Environment>, Failure> {
+    for environment in work.tx.environments()? {
+        work.tx.lock_environment(&environment.key)?;
+    }
+    Ok(work.tx.environments()?)
+}
+
+fn lock_route(work: &mut Work<'_, '_>, key: &RouteKey) -> Result<(), Failure> {
+    let environments = work.tx.environments()?;
+    let by_key: BTreeSet<_> = environments.iter().map(|found| &found.key).collect();
+    for environment in by_key {
+        work.tx.lock_rollout(key, environment, None)?;
+    }
+    lock_all_environments(work).map(|_| ())
+}
+
+fn create(
+    work: &mut Work<'_, '_>,
+    spec: RouteSpec,
+    environments: &[Environment],
+    reason: &str,
+) -> Result<(), Failure> {
+    refuse_taken(work.tx, &spec)?;
+    check_requirements(work.tx, &spec)?;
+    let route = Route {
+        spec,
+        retired_at: None,
+        revision: 1,
+        created_at: work.now,
+    };
+    let key = route.spec.key.clone();
+    work.tx.add_route(&route).map_err(taken_meanwhile)?;
+    for environment in environments {
+        let revision = work.revision(&environment.key)?;
+        let rollout = Rollout {
+            route: key.clone(),
+            environment: environment.key.clone(),
+            stage: Stage::ReadyForTesting,
+            stage_since: work.now,
+            setting: Setting::StageDefault,
+            include: Cohort::new(),
+            exclude: Cohort::new(),
+            halt: None,
+            acceptance: None,
+            revision: 1,
+            changed_at: work.now,
+        };
+        work.tx.add_rollout(&rollout, revision)?;
+    }
+    let after = described(&route);
+    work.record("create", Some(&key), None, reason, (Value::Null, after));
+    Ok(())
+}
+
+fn refuse_taken(tx: &mut Tx<'_>, spec: &RouteSpec) -> Result<(), Failure> {
+    let (key, flag) = (&spec.key, &spec.flag);
+    if let Some(other) = tx.route(key)? {
+        return Err(Failure::Exists(Existing {
+            field: "key",
+            detail: format!(
+                "the key `{key}` is taken by the route for {}, and keys are never reused: pass \
+                 another `key`, and a `flag` of its own",
+                other.spec.endpoint
+            ),
+        }));
+    }
+    if let Some(other) = tx.flag_owner(flag.as_str())? {
+        return Err(Failure::Exists(Existing {
+            field: "flag",
+            detail: format!(
+                "the flag {flag} is taken by the route `{other}`, and flags are never reused: \
+                 pass another `flag`"
+            ),
+        }));
+    }
+    Ok(())
+}
+
+fn taken_meanwhile(error: StoreError) -> Failure {
+    match error {
+        StoreError::Duplicate => Failure::Exists(Existing {
+            field: "key",
+            detail: "key or flag has just been taken: pass another `key` or `flag`".to_owned(),
+        }),
+        other => Failure::Store(other),
+    }
+}
+
+/// Requirements must exist, and the whole must stay decidable: judged by what decides.
+fn check_requirements(tx: &mut Tx<'_>, spec: &RouteSpec) -> Result<(), Failure> {
+    if spec.requires.is_empty() {
+        return Ok(());
+    }
+    for required in &spec.requires {
+        if tx.route(required)?.is_none() {
+            let detail = format!("there is no route `{required}`: create it first");
+            return Err(Failure::invalid("requires", detail));
+        }
+    }
+    let mut graph = tx.requirements()?;
+    let requires = spec.requires.iter().map(ToString::to_string).collect();
+    graph.insert(spec.key.to_string(), requires);
+    let mut entries = BTreeMap::new();
+    for (route, requires) in graph {
+        let mut rollout = switchover::Rollout::at(spec.flag.clone(), Stage::ReadyForTesting);
+        rollout.requires = requires.iter().filter_map(|key| key.parse().ok()).collect();
+        if let Ok(key) = route.parse() {
+            entries.insert(key, Entry::Known(Arc::new(rollout)));
+        }
+    }
+    Table::new(Source::Live, EnvironmentKind::Hosted, entries)
+        .map(|_| ())
+        .map_err(|error| Failure::invalid("requires", error.to_string()))
+}
+
+/// Rows in an order in which each finds those that it requires among the rows.
+fn required_first(specs: &[(usize, RouteSpec)]) -> Vec<&(usize, RouteSpec)> {
+    let mut placed: BTreeSet<&RouteKey> = BTreeSet::new();
+    let mut open: Vec<&(usize, RouteSpec)> = specs.iter().collect();
+    let mut ordered = Vec::with_capacity(specs.len());
+    while !open.is_empty() {
+        let waiting: BTreeSet<&RouteKey> = open.iter().map(|(_, spec)| &spec.key).collect();
+        let (ready, rest): (Vec<_>, Vec<_>) = open.iter().copied().partition(|(_, spec)| {
+            spec.requires
+                .iter()
+                .all(|required| placed.contains(required) || !waiting.contains(required))
+        });
+        if ready.is_empty() {
+            // A circle: the check of each row says so.
+            ordered.extend(rest);
+            break;
+        }
+        placed.extend(ready.iter().map(|(_, spec)| &spec.key));
+        ordered.extend(ready);
+        open = rest;
+    }
+    ordered
+}
+
+fn apply_patch(
+    work: &mut Work<'_, '_>,
+    key: &RouteKey,
+    patch: &RoutePatch,
+    reason: &Reason,
+) -> Result<(), Failure> {
+    lock_route(work, key)?;
+    let found = with_rollouts(work.tx, key)?;
+    expect_tag(work.ctx, &found)?;
+    let before = &found.route;
+    if before.retired_at.is_some() {
+        return Err(Failure::Refused(Refusal::Retired(key.clone())));
+    }
+    let spec = patched(&before.spec, patch)?;
+    if spec == before.spec {
+        return Ok(());
+    }
+    if spec.ramp_group != before.spec.ramp_group {
+        refuse_regrouping(&found)?;
+    }
+    if spec.requires != before.spec.requires {
+        check_requirements(work.tx, &spec)?;
+        stay_behind_requirements(work, &found, &spec, patch.cascade, reason)?;
+    }
+    let mut after = before.clone();
+    after.spec = spec;
+    after.revision += 1;
+    work.tx.update_route(&after, before.revision)?;
+    let publishes = after.spec.requires != before.spec.requires
+        || after.spec.ramp_group != before.spec.ramp_group;
+    if publishes {
+        for (_, environment) in &found.rollouts {
+            let revision = work.revision(&environment.key)?;
+            work.tx.republish(key, &environment.key, revision)?;
+        }
+    }
+    let record = (described(before), described(&after));
+    work.record("route_change", Some(key), None, reason.as_str(), record);
+    Ok(())
+}
+
+fn patched(spec: &RouteSpec, patch: &RoutePatch) -> Result<RouteSpec, Failure> {
+    let mut raw = spec.to_raw();
+    let patch = patch.clone();
+    raw.endpoint = patch.endpoint.unwrap_or(raw.endpoint);
+    raw.operation = patch.operation.unwrap_or(raw.operation);
+    raw.owner = patch.owner.unwrap_or(raw.owner);
+    raw.policy = patch.policy.or(raw.policy);
+    raw.requires = patch.requires.unwrap_or(raw.requires);
+    raw.ramp_group = patch.ramp_group.unwrap_or(raw.ramp_group);
+    raw.labels = patch.labels.unwrap_or(raw.labels);
+    raw.contacts = patch.contacts.unwrap_or(raw.contacts);
+    raw.description = patch.description.unwrap_or(raw.description);
+    raw.links = patch.links.unwrap_or(raw.links);
+    RouteSpec::parse(raw).map_err(Failure::Invalid)
+}
+
+/// Another group is another selection of keys: in the middle of a ramp keys would move back.
+fn refuse_regrouping(found: &RouteWithRollouts) -> Result<(), Failure> {
+    let ramping: Vec<String> = found
+        .rollouts
+        .iter()
+        .filter(|(rollout, _)| matches!(rollout.setting, Setting::Ramp { .. }))
+        .map(|(rollout, _)| rollout.environment.to_string())
+        .collect();
+    if ramping.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Conflict(format!(
+        "the ramp group cannot change while the route is on a ramp ({}): keys would move back",
+        ramping.join(", ")
+    )))
+}
+
+fn stay_behind_requirements(
+    work: &mut Work<'_, '_>,
+    found: &RouteWithRollouts,
+    spec: &RouteSpec,
+    cascade: bool,
+    reason: &Reason,
+) -> Result<(), Failure> {
+    let required: Vec<&str> = spec.requires.iter().map(RouteKey::as_str).collect();
+    let required = work.tx.rollouts_of(&required)?;
+    for (rollout, environment) in &found.rollouts {
+        let least = required
+            .iter()
+            .filter(|other| other.environment == environment.key)
+            .map(|other| other.stage)
+            .min();
+        match least {
+            Some(least) if least < rollout.stage && cascade => {
+                let command = Command::Demote {
+                    to: least,
+                    break_glass: false,
+                    halt: false,
+                };
+                work.run(&found.route, environment, &command, reason.as_str())?;
+            }
+            Some(least) if least < rollout.stage => {
+                return Err(Failure::Conflict(format!(
+                    "`{}` is at {} in {}, ahead of what it would require ({least}): promote that \
+                     first, or pass `cascade: true` to demote this one",
+                    spec.key, rollout.stage, environment.key
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the record keeps of a route.
+fn described(route: &Route) -> Value {
+    let spec = &route.spec;
+    json!({
+        "flag": spec.flag,
+        "endpoint": spec.endpoint,
+        "operation": spec.operation,
+        "owner": spec.owner,
+        "policy": spec.policy,
+        "requires": spec.requires,
+        "ramp_group": spec.ramp_group,
+        "labels": spec.labels,
+        "contacts": spec.contacts,
+        "description": spec.description,
+        "links": spec.links,
+        "retired_at": route.retired_at,
+    })
+}

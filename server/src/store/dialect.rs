@@ -1,0 +1,308 @@
+//! Everything that differs between SQLite and PostgreSQL.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _};
+use diesel::prelude::*;
+use diesel::r2d2::ManageConnection;
+use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+
+use crate::store::StoreError;
+
+const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
+#[cfg(feature = "postgres")]
+const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
+
+/// PostgreSQL's channel on which a node tells the others that something has changed.
+#[cfg(feature = "postgres")]
+pub(super) const CHANNEL: &str = "switchover";
+
+/// A connection to either engine.
+#[derive(diesel::MultiConnection)]
+pub(crate) enum AnyConnection {
+    #[cfg(feature = "postgres")]
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+/// Which database.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Database {
+    /// A file of its own.
+    Sqlite(PathBuf),
+    /// A PostgreSQL address, which may hold a password.
+    Postgres(String),
+}
+
+impl Database {
+    /// Reads `sqlite://PATH` or `postgres://…`.
+    ///
+    /// # Errors
+    /// When it is neither; the text says what is legal, and never repeats the address.
+    pub fn parse(url: &str) -> Result<Database, String> {
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            if path.is_empty() {
+                return Err(
+                    "sqlite:// needs a path, such as sqlite:///var/lib/switchover.db".into(),
+                );
+            }
+            return Ok(Database::Sqlite(PathBuf::from(path)));
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            if cfg!(feature = "postgres") {
+                return Ok(Database::Postgres(url.to_owned()));
+            }
+            return Err(
+                "this build has no PostgreSQL: build it with the feature `postgres`".into(),
+            );
+        }
+        Err("a database is sqlite://PATH or postgres://USER@HOST/NAME".into())
+    }
+
+    /// Whether several nodes may share it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Database::Postgres(_))
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Database {
+    /// Without user and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Database::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Database::Postgres(url) => {
+                let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+                let rest = rest.split('?').next().unwrap_or(rest);
+                let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+                write!(f, "postgres://{host}")
+            }
+        }
+    }
+}
+
+/// Makes connections for the pool.
+pub(super) struct Manager(pub(super) Database);
+
+impl ManageConnection for Manager {
+    type Connection = AnyConnection;
+    type Error = ConnectionError;
+
+    fn connect(&self) -> Result<AnyConnection, ConnectionError> {
+        connect(&self.0)
+    }
+
+    fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), ConnectionError> {
+        diesel::sql_query("SELECT 1")
+            .execute(connection)
+            .map(|_| ())
+            .map_err(ConnectionError::CouldntSetupConfiguration)
+    }
+
+    fn has_broken(&self, connection: &mut AnyConnection) -> bool {
+        std::thread::panicking()
+            || match connection {
+                AnyConnection::Sqlite(sqlite) => in_transaction(sqlite),
+                #[cfg(feature = "postgres")]
+                AnyConnection::Postgres(postgres) => in_transaction(postgres),
+            }
+    }
+}
+
+/// Whether a transaction was left open, or its state is not known.
+fn in_transaction<C>(connection: &mut C) -> bool
+where
+    C: diesel::Connection<TransactionManager = AnsiTransactionManager>,
+{
+    let status = AnsiTransactionManager::transaction_manager_status_mut(connection);
+    !matches!(status.transaction_depth(), Ok(None))
+}
+
+/// Opens one connection. Chosen by the address: the derive's own way tries one engine after the
+/// other, and SQLite takes any text for a path.
+pub(super) fn connect(database: &Database) -> Result<AnyConnection, ConnectionError> {
+    match database {
+        Database::Sqlite(path) => {
+            let mut sqlite = SqliteConnection::establish(&path.to_string_lossy())?;
+            // FULL: an acknowledged commit survives a power loss, for some 3 ms a commit.
+            sqlite
+                .batch_execute(
+                    "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
+                     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0;",
+                )
+                .map_err(ConnectionError::CouldntSetupConfiguration)?;
+            Ok(AnyConnection::Sqlite(sqlite))
+        }
+        #[cfg(feature = "postgres")]
+        Database::Postgres(url) => {
+            let mut postgres = PgConnection::establish(url)?;
+            postgres
+                .batch_execute(
+                    "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
+                     SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC';",
+                )
+                .map_err(ConnectionError::CouldntSetupConfiguration)?;
+            Ok(AnyConnection::Postgres(postgres))
+        }
+        #[cfg(not(feature = "postgres"))]
+        Database::Postgres(_) => Err(ConnectionError::BadConnection(
+            "this build has no PostgreSQL".to_owned(),
+        )),
+    }
+}
+
+/// How a transaction is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// Sees one state of everything, and writes nothing.
+    Read,
+    /// Writes. On SQLite it takes the write lock at once, as a later upgrade may fail.
+    Write,
+}
+
+pub(super) fn begin(connection: &mut AnyConnection, intent: Intent) -> QueryResult<()> {
+    match connection {
+        AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(
+            sqlite,
+            match intent {
+                Intent::Read => "BEGIN",
+                Intent::Write => "BEGIN IMMEDIATE",
+            },
+        ),
+        #[cfg(feature = "postgres")]
+        AnyConnection::Postgres(postgres) => AnsiTransactionManager::begin_transaction_sql(
+            postgres,
+            match intent {
+                Intent::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                Intent::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            },
+        ),
+    }
+}
+
+pub(super) fn commit(connection: &mut AnyConnection) -> QueryResult<()> {
+    match connection {
+        AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::commit_transaction(sqlite),
+        #[cfg(feature = "postgres")]
+        AnyConnection::Postgres(postgres) => AnsiTransactionManager::commit_transaction(postgres),
+    }
+}
+
+pub(super) fn rollback(connection: &mut AnyConnection) -> QueryResult<()> {
+    match connection {
+        AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::rollback_transaction(sqlite),
+        #[cfg(feature = "postgres")]
+        AnyConnection::Postgres(postgres) => AnsiTransactionManager::rollback_transaction(postgres),
+    }
+}
+
+/// Tells the other nodes, at commit, that something has changed. A hint: they look for themselves.
+pub(super) fn notify(connection: &mut AnyConnection) -> QueryResult<()> {
+    match connection {
+        AnyConnection::Sqlite(_) => Ok(()),
+        #[cfg(feature = "postgres")]
+        AnyConnection::Postgres(postgres) => diesel::sql_query(format!("NOTIFY {CHANNEL}"))
+            .execute(postgres)
+            .map(|_| ()),
+    }
+}
+
+/// Waits for another node's hint on a connection of its own.
+#[cfg(feature = "postgres")]
+pub(super) struct Listener(PgConnection);
+
+#[cfg(feature = "postgres")]
+impl Listener {
+    pub(super) fn open(database: &Database) -> Result<Option<Listener>, StoreError> {
+        match connect(database)? {
+            AnyConnection::Sqlite(_) => Ok(None),
+            AnyConnection::Postgres(mut postgres) => {
+                diesel::sql_query(format!("LISTEN {CHANNEL}")).execute(&mut postgres)?;
+                Ok(Some(Listener(postgres)))
+            }
+        }
+    }
+
+    /// Whether a hint has arrived since the last look. Does not wait.
+    pub(super) fn heard(&mut self) -> Result<bool, StoreError> {
+        let mut heard = false;
+        for notification in self.0.notifications_iter() {
+            notification?;
+            heard = true;
+        }
+        Ok(heard)
+    }
+}
+
+/// Runs the pending migrations, one node at a time; gives their names.
+pub(super) fn migrate(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        StoreError::Unavailable(format!("run the migrations: {error}"))
+    };
+    let names = |versions: Vec<diesel::migration::MigrationVersion<'_>>| {
+        versions.iter().map(ToString::to_string).collect()
+    };
+    match connection {
+        AnyConnection::Sqlite(sqlite) => sqlite
+            .run_pending_migrations(SQLITE_MIGRATIONS)
+            .map(names)
+            .map_err(failed),
+        #[cfg(feature = "postgres")]
+        AnyConnection::Postgres(postgres) => {
+            // Nodes that start together wait for the first; the number is this product's own.
+            diesel::sql_query("SET statement_timeout = 0; ").execute(postgres)?;
+            diesel::sql_query("SET lock_timeout = '60s'").execute(postgres)?;
+            diesel::sql_query("SELECT pg_advisory_lock(7070707)").execute(postgres)?;
+            let ran = postgres
+                .run_pending_migrations(POSTGRES_MIGRATIONS)
+                .map(names)
+                .map_err(failed);
+            diesel::sql_query("SELECT pg_advisory_unlock(7070707)").execute(postgres)?;
+            diesel::sql_query("SET statement_timeout = '5s'").execute(postgres)?;
+            diesel::sql_query("SET lock_timeout = '2s'").execute(postgres)?;
+            ran
+        }
+    }
+}
+
+/// Copies a SQLite database, in use or not, into a new file.
+pub(super) fn copy_sqlite(connection: &mut AnyConnection, to: &Path) -> Result<(), StoreError> {
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            diesel::sql_query("VACUUM INTO ?")
+                .bind::<diesel::sql_types::Text, _>(to.to_string_lossy().into_owned())
+                .execute(sqlite)?;
+            Ok(())
+        }
+        #[cfg(feature = "postgres")]
+        AnyConnection::Postgres(_) => Err(StoreError::Unavailable(
+            "copy a PostgreSQL database this way: use pg_dump (docs/operating.md)".to_owned(),
+        )),
+    }
+}
+
+/// Sorts an engine's errors into ours.
+pub(super) fn sort(error: DieselError) -> StoreError {
+    match &error {
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => StoreError::Duplicate,
+        DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => StoreError::Busy,
+        DieselError::DatabaseError(_, information) => {
+            let text = information.message();
+            let busy = ["database is locked", "lock timeout", "deadlock detected"];
+            if busy.iter().any(|busy| text.contains(busy)) {
+                StoreError::Busy
+            } else {
+                StoreError::Unavailable(text.to_owned())
+            }
+        }
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}

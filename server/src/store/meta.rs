@@ -1,0 +1,66 @@
+//! What the database says of itself.
+
+use diesel::prelude::*;
+
+use crate::store::rows::corrupt;
+use crate::store::schema::meta;
+use crate::store::{StoreError, Tx};
+
+const EPOCH: &str = "epoch";
+const ACCESS: &str = "access_revision";
+
+impl Tx<'_> {
+    /// The epoch of this database; `None` before its first start.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn epoch(&mut self) -> Result<Option<String>, StoreError> {
+        self.meta(EPOCH)
+    }
+
+    /// Begins an epoch: from here on, revisions cannot be compared with those before.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn begin_epoch(&mut self, epoch: &str) -> Result<(), StoreError> {
+        self.set_meta(EPOCH, epoch)
+    }
+
+    /// Counts the changes of keys and revocations.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn access_revision(&mut self) -> Result<u64, StoreError> {
+        match self.meta(ACCESS)? {
+            None => Ok(0),
+            Some(text) => text
+                .parse()
+                .map_err(|_| corrupt("meta.access_revision", text)),
+        }
+    }
+
+    pub(super) fn count_access_change(&mut self) -> Result<(), StoreError> {
+        let next = self.access_revision()? + 1;
+        self.set_meta(ACCESS, &next.to_string())
+    }
+
+    fn meta(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(meta::table
+            .filter(meta::name.eq(name))
+            .select(meta::value)
+            .first(self.connection)
+            .optional()?)
+    }
+
+    fn set_meta(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        let updated = diesel::update(meta::table.filter(meta::name.eq(name)))
+            .set(meta::value.eq(value))
+            .execute(self.connection)?;
+        if updated == 0 {
+            diesel::insert_into(meta::table)
+                .values((meta::name.eq(name), meta::value.eq(value)))
+                .execute(self.connection)?;
+        }
+        Ok(())
+    }
+}

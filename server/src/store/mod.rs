@@ -1,0 +1,253 @@
+//! What is on record. [`Store`] is the only face: rows and SQL never leave this module.
+//!
+//! Every change is one transaction that locks in one order: rollouts (by route, then environment),
+//! environments (by position), audit head. So no two changes wait for each other in a circle, and
+//! the order of commits is the order of revisions.
+
+mod approvals;
+mod audit;
+mod dialect;
+mod environments;
+mod idempotency;
+mod keys;
+mod meta;
+mod published;
+mod rollouts;
+mod routes;
+mod rows;
+mod schema;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use diesel::r2d2::{Pool, PooledConnection};
+use diesel::result::{ConnectionError, Error as DieselError};
+
+pub use audit::{AuditFilter, BrokenChain, StoredEntry};
+pub use dialect::Database;
+pub use idempotency::{IdempotencyKey, Receipt};
+pub use keys::{NewSdkKey, SdkKey};
+pub use published::PublishedChanges;
+pub use routes::RouteFilter;
+
+use dialect::{AnyConnection, Intent, Manager};
+
+/// Why the store could not do what it was asked.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Others are at it; trying again helps.
+    Busy,
+    /// The database cannot be reached or used: what was attempted, and why not.
+    Unavailable(String),
+    /// Something with this identity exists already.
+    Duplicate,
+    /// The record is not at the revision that the caller expected.
+    Stale,
+    /// A row says something that cannot be.
+    Corrupt(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Busy => f.write_str("the database is busy"),
+            StoreError::Unavailable(why) => write!(f, "the database is unavailable: {why}"),
+            StoreError::Duplicate => f.write_str("this identity exists already"),
+            StoreError::Stale => f.write_str("the record has changed in the meantime"),
+            StoreError::Corrupt(what) => write!(f, "corrupt row: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> StoreError {
+        dialect::sort(error)
+    }
+}
+
+impl From<ConnectionError> for StoreError {
+    fn from(error: ConnectionError) -> StoreError {
+        StoreError::Unavailable(error.to_string())
+    }
+}
+
+impl From<diesel::r2d2::PoolError> for StoreError {
+    fn from(error: diesel::r2d2::PoolError) -> StoreError {
+        StoreError::Unavailable(error.to_string())
+    }
+}
+
+/// The database of a server.
+pub struct Store {
+    database: Database,
+    pool: Pool<Manager>,
+    /// SQLite has one writer at a time; those of one process queue here rather than poll its lock.
+    writer: Mutex<()>,
+}
+
+impl Store {
+    /// Opens a database and runs the pending migrations.
+    ///
+    /// # Errors
+    /// When it cannot be opened or migrated.
+    pub fn open(database: Database) -> Result<Store, StoreError> {
+        let connections = if database.is_shared() { 8 } else { 4 };
+        let pool = Pool::builder()
+            .max_size(connections)
+            .min_idle(Some(1))
+            .connection_timeout(Duration::from_secs(3))
+            .error_handler(Box::new(LogPoolErrors))
+            .build(Manager(database.clone()))?;
+        let store = Store {
+            database,
+            pool,
+            writer: Mutex::new(()),
+        };
+        store.migrate()?;
+        Ok(store)
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Runs the pending migrations; gives their names.
+    ///
+    /// # Errors
+    /// When one fails; it and those after it have not run.
+    pub fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        dialect::migrate(&mut *self.connection()?)
+    }
+
+    /// Reads one state of everything.
+    ///
+    /// # Errors
+    /// Those of the closure, or when the database cannot be used.
+    pub fn read<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.transaction(Intent::Read, work)
+    }
+
+    /// Changes everything that the closure changes, or nothing.
+    ///
+    /// # Errors
+    /// Those of the closure, or when the database cannot be used: then nothing has changed.
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let alone = (!self.database.is_shared())
+            .then(|| self.writer.lock().unwrap_or_else(PoisonError::into_inner));
+        let done = self.transaction(Intent::Write, |tx| {
+            let done = work(tx)?;
+            dialect::notify(tx.connection).map_err(StoreError::from)?;
+            Ok(done)
+        });
+        drop(alone);
+        done
+    }
+
+    /// Copies a SQLite database, in use or not, into a new file.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be written, or the engine is another.
+    pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        dialect::copy_sqlite(&mut *self.connection()?, path)
+    }
+
+    /// A connection that hears when other nodes have changed something; `None` where there are no
+    /// other nodes.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub fn listen(&self) -> Result<Option<Hints>, StoreError> {
+        Hints::open(&self.database)
+    }
+
+    fn transaction<T, E: From<StoreError>>(
+        &self,
+        intent: Intent,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.connection()?;
+        dialect::begin(&mut connection, intent).map_err(StoreError::from)?;
+        match work(&mut Tx {
+            connection: &mut connection,
+        }) {
+            Ok(done) => {
+                dialect::commit(&mut connection).map_err(StoreError::from)?;
+                Ok(done)
+            }
+            Err(refused) => {
+                // A rollback that fails leaves a broken connection, which the pool throws away.
+                if let Err(error) = dialect::rollback(&mut connection) {
+                    tracing::warn!(%error, "a transaction could not be rolled back");
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    fn connection(&self) -> Result<PooledConnection<Manager>, StoreError> {
+        Ok(self.pool.get()?)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A transaction. Its methods stand with what they are about.
+pub struct Tx<'a> {
+    connection: &'a mut AnyConnection,
+}
+
+/// Hints from other nodes that something has changed.
+pub struct Hints {
+    #[cfg(feature = "postgres")]
+    listener: dialect::Listener,
+}
+
+impl Hints {
+    #[cfg(feature = "postgres")]
+    fn open(database: &Database) -> Result<Option<Hints>, StoreError> {
+        Ok(dialect::Listener::open(database)?.map(|listener| Hints { listener }))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn open(_: &Database) -> Result<Option<Hints>, StoreError> {
+        Ok(None)
+    }
+
+    /// Whether one has arrived since the last look. Does not wait.
+    ///
+    /// # Errors
+    /// When the connection is lost: hints may have been missed.
+    pub fn heard(&mut self) -> Result<bool, StoreError> {
+        #[cfg(feature = "postgres")]
+        return self.listener.heard();
+        #[cfg(not(feature = "postgres"))]
+        Ok(false)
+    }
+}
+
+#[derive(Debug)]
+struct LogPoolErrors;
+
+impl<E: std::error::Error> diesel::r2d2::HandleError<E> for LogPoolErrors {
+    fn handle_error(&self, error: E) {
+        tracing::warn!(%error, "a database connection could not be made");
+    }
+}

@@ -1,0 +1,89 @@
+//! What an environment publishes.
+
+use diesel::prelude::*;
+use switchover::{Mirror, RouteKey};
+
+use crate::domain::environment::EnvironmentKey;
+use crate::domain::rollout::Rollout;
+use crate::store::rows::{RolloutRow, count, counted, read};
+use crate::store::schema::{environments, rollouts, routes};
+use crate::store::{StoreError, Tx};
+
+/// What has changed in an environment since a revision.
+#[derive(Debug)]
+pub struct PublishedChanges {
+    /// The environment's revision now.
+    pub revision: u64,
+    /// The rollouts that changed, with the revision at which each last did, by route.
+    pub changes: Vec<(RouteKey, u64, switchover::Rollout)>,
+}
+
+impl Tx<'_> {
+    /// Every environment's revision, by key.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn revisions(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
+        environments::table
+            .select((environments::key, environments::revision))
+            .order(environments::key.asc())
+            .load::<(String, i64)>(self.connection)?
+            .into_iter()
+            .map(|(key, revision)| Ok((key, counted("environments.revision", revision)?)))
+            .collect()
+    }
+
+    /// What an environment publishes that it did not at revision `since`.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn changes_since(
+        &mut self,
+        environment: &EnvironmentKey,
+        since: u64,
+    ) -> Result<PublishedChanges, StoreError> {
+        let revision: i64 = environments::table
+            .filter(environments::key.eq(environment.as_str()))
+            .select(environments::revision)
+            .first(self.connection)?;
+        let rows: Vec<(RolloutRow, i64, (String, Option<String>))> = rollouts::table
+            .inner_join(routes::table)
+            .filter(rollouts::environment.eq(environment.as_str()))
+            .filter(rollouts::published_at.gt(count(since)))
+            .order(rollouts::route.asc())
+            .select((
+                rollouts::all_columns,
+                rollouts::published_at,
+                (routes::flag, routes::ramp_group),
+            ))
+            .load(self.connection)?;
+        let mut requires = self.requirements()?;
+        let changes = rows
+            .into_iter()
+            .map(|(row, published_at, (flag, ramp_group))| {
+                let rollout = Rollout::try_from(row)?;
+                let requires = requires.remove(rollout.route.as_str()).unwrap_or_default();
+                let published = switchover::Rollout {
+                    flag: read("routes.flag", &flag)?,
+                    stage: rollout.stage,
+                    setting: rollout.setting,
+                    halted: rollout.halt.is_some(),
+                    include: rollout.include,
+                    exclude: rollout.exclude,
+                    requires: requires
+                        .iter()
+                        .map(|required| read("requirements.required", required))
+                        .collect::<Result<_, _>>()?,
+                    ramp_group: ramp_group.map(Box::from),
+                    mirror: Mirror::default(),
+                };
+                let published_at = counted("rollouts.published_at", published_at)?;
+                Ok((rollout.route, published_at, published))
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok(PublishedChanges {
+            revision: counted("environments.revision", revision)?,
+            changes,
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! Rollouts on record.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use switchover::RouteKey;
+
+use crate::domain::environment::EnvironmentKey;
+use crate::domain::lifecycle::Transition;
+use crate::domain::rollout::Rollout;
+use crate::store::rows::{RolloutRow, count, time};
+use crate::store::schema::rollouts;
+use crate::store::{StoreError, Tx};
+
+impl Tx<'_> {
+    /// One rollout.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn rollout(
+        &mut self,
+        route: &RouteKey,
+        environment: &EnvironmentKey,
+    ) -> Result<Option<Rollout>, StoreError> {
+        rollouts::table
+            .filter(rollouts::route.eq(route.as_str()))
+            .filter(rollouts::environment.eq(environment.as_str()))
+            .first::<RolloutRow>(self.connection)
+            .optional()?
+            .map(Rollout::try_from)
+            .transpose()
+    }
+
+    /// The rollouts of these routes, in every environment.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn rollouts_of(&mut self, routes: &[&str]) -> Result<Vec<Rollout>, StoreError> {
+        rollouts::table
+            .filter(rollouts::route.eq_any(routes.iter().copied()))
+            .order((rollouts::route.asc(), rollouts::environment.asc()))
+            .load::<RolloutRow>(self.connection)?
+            .into_iter()
+            .map(Rollout::try_from)
+            .collect()
+    }
+
+    /// The rollouts of an environment, by route.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn rollouts_in(
+        &mut self,
+        environment: &EnvironmentKey,
+    ) -> Result<Vec<Rollout>, StoreError> {
+        rollouts::table
+            .filter(rollouts::environment.eq(environment.as_str()))
+            .order(rollouts::route.asc())
+            .load::<RolloutRow>(self.connection)?
+            .into_iter()
+            .map(Rollout::try_from)
+            .collect()
+    }
+
+    /// Those whose acceptance window has ended by now.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn windows_due(&mut self, now: DateTime<Utc>) -> Result<Vec<(String, String)>, StoreError> {
+        Ok(rollouts::table
+            .filter(rollouts::acceptance_until.is_not_null())
+            .filter(rollouts::acceptance_until.le(time(now)))
+            .select((rollouts::route, rollouts::environment))
+            .order((rollouts::route.asc(), rollouts::environment.asc()))
+            .load(self.connection)?)
+    }
+
+    /// Locks a rollout for this transaction and reads it; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when it is at another revision than `expected`.
+    pub fn lock_rollout(
+        &mut self,
+        route: &RouteKey,
+        environment: &EnvironmentKey,
+        expected: Option<u64>,
+    ) -> Result<Option<Rollout>, StoreError> {
+        diesel::update(
+            rollouts::table
+                .filter(rollouts::route.eq(route.as_str()))
+                .filter(rollouts::environment.eq(environment.as_str())),
+        )
+        .set(rollouts::revision.eq(rollouts::revision))
+        .execute(self.connection)?;
+        let rollout = self.rollout(route, environment)?;
+        match (&rollout, expected) {
+            (Some(rollout), Some(expected)) if rollout.revision != expected => {
+                Err(StoreError::Stale)
+            }
+            _ => Ok(rollout),
+        }
+    }
+
+    /// Adds the rollout of a new route or environment.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when there is one.
+    pub fn add_rollout(&mut self, rollout: &Rollout, published_at: u64) -> Result<(), StoreError> {
+        diesel::insert_into(rollouts::table)
+            .values(&RolloutRow::of(rollout, published_at)?)
+            .execute(self.connection)?;
+        Ok(())
+    }
+
+    /// Writes a transition, published at this revision of its environment.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when the rollout is not as the transition found it.
+    pub fn apply(&mut self, transition: &Transition, published_at: u64) -> Result<(), StoreError> {
+        let before = transition.before();
+        let updated = diesel::update(
+            rollouts::table
+                .filter(rollouts::route.eq(before.route.as_str()))
+                .filter(rollouts::environment.eq(before.environment.as_str()))
+                .filter(rollouts::revision.eq(count(before.revision))),
+        )
+        .set(&RolloutRow::of(transition.after(), published_at)?)
+        .execute(self.connection)?;
+        if updated == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Stale)
+        }
+    }
+
+    /// Has a route's rollout published anew at this revision: what the route says of itself has
+    /// changed.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn republish(
+        &mut self,
+        route: &RouteKey,
+        environment: &EnvironmentKey,
+        published_at: u64,
+    ) -> Result<(), StoreError> {
+        diesel::update(
+            rollouts::table
+                .filter(rollouts::route.eq(route.as_str()))
+                .filter(rollouts::environment.eq(environment.as_str())),
+        )
+        .set(rollouts::published_at.eq(count(published_at)))
+        .execute(self.connection)?;
+        Ok(())
+    }
+}

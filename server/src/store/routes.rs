@@ -1,0 +1,194 @@
+//! Routes on record.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use switchover::RouteKey;
+
+use crate::domain::route::Route;
+use crate::store::rows::{RouteRow, count};
+use crate::store::schema::{requirements, rollouts, routes};
+use crate::store::{StoreError, Tx};
+
+/// Which routes a list has. Empty fields ask for nothing.
+#[derive(Clone, Debug, Default)]
+pub struct RouteFilter {
+    /// At this stage, in `environment` or, without one, anywhere.
+    pub stage: Option<switchover::Stage>,
+    /// The environment that `stage` speaks of.
+    pub environment: Option<String>,
+    /// Of this owner.
+    pub owner: Option<String>,
+    /// Under this policy.
+    pub policy: Option<String>,
+    /// With this text in key, flag, endpoint or description, whatever its case.
+    pub text: Option<String>,
+    /// After this key.
+    pub after: Option<String>,
+}
+
+impl Tx<'_> {
+    /// One route.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn route(&mut self, key: &RouteKey) -> Result<Option<Route>, StoreError> {
+        let Some(row) = routes::table
+            .filter(routes::key.eq(key.as_str()))
+            .first::<RouteRow>(self.connection)
+            .optional()?
+        else {
+            return Ok(None);
+        };
+        let requires = requirements::table
+            .filter(requirements::route.eq(key.as_str()))
+            .select(requirements::required)
+            .load::<String>(self.connection)?;
+        row.with_requirements(requires).map(Some)
+    }
+
+    /// The first `limit` routes that pass the filter, by key.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn routes(&mut self, filter: &RouteFilter, limit: usize) -> Result<Vec<Route>, StoreError> {
+        let mut query = routes::table.order(routes::key.asc()).into_boxed();
+        if let Some(owner) = &filter.owner {
+            query = query.filter(routes::owner.eq(owner.clone()));
+        }
+        if let Some(policy) = &filter.policy {
+            query = query.filter(routes::policy.eq(policy.clone()));
+        }
+        if let Some(after) = &filter.after {
+            query = query.filter(routes::key.gt(after.clone()));
+        }
+        if let Some(text) = &filter.text {
+            // Keys are lower case and flags upper case, so both forms reach all but odd spellings
+            // of endpoints and descriptions, the same on both engines.
+            let forms = [text.clone(), text.to_lowercase(), text.to_uppercase()];
+            let [plain, lower, upper] = forms.map(|form| format!("%{}%", escape(&form)));
+            query = query.filter(
+                routes::key
+                    .like(lower.clone())
+                    .escape('!')
+                    .or(routes::flag.like(upper).escape('!'))
+                    .or(routes::endpoint.like(plain.clone()).escape('!'))
+                    .or(routes::description.like(plain).escape('!')),
+            );
+        }
+        if let Some(stage) = filter.stage {
+            let mut at_stage = rollouts::table
+                .filter(rollouts::stage.eq(stage.name()))
+                .select(rollouts::route)
+                .into_boxed();
+            if let Some(environment) = &filter.environment {
+                at_stage = at_stage.filter(rollouts::environment.eq(environment.clone()));
+            }
+            let keys: Vec<String> = at_stage.load(self.connection)?;
+            query = query.filter(routes::key.eq_any(keys));
+        }
+        let rows = query
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .load::<RouteRow>(self.connection)?;
+        let mut requires = self.requirements()?;
+        rows.into_iter()
+            .map(|row| {
+                let requires = requires.remove(&row.key).unwrap_or_default();
+                row.with_requirements(requires)
+            })
+            .collect()
+    }
+
+    /// Whether a flag is taken, and by which route.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn flag_owner(&mut self, flag: &str) -> Result<Option<String>, StoreError> {
+        Ok(routes::table
+            .filter(routes::flag.eq(flag))
+            .select(routes::key)
+            .first(self.connection)
+            .optional()?)
+    }
+
+    /// Adds a route, without its rollouts.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when key or flag is taken.
+    pub fn add_route(&mut self, route: &Route) -> Result<(), StoreError> {
+        diesel::insert_into(routes::table)
+            .values(&RouteRow::try_from(route)?)
+            .execute(self.connection)?;
+        self.write_requirements(route)
+    }
+
+    /// Writes a route that was read at `revision`.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when it has changed since.
+    pub fn update_route(&mut self, route: &Route, revision: u64) -> Result<(), StoreError> {
+        let updated = diesel::update(
+            routes::table
+                .filter(routes::key.eq(route.spec.key.as_str()))
+                .filter(routes::revision.eq(count(revision))),
+        )
+        .set(&RouteRow::try_from(route)?)
+        .execute(self.connection)?;
+        if updated != 1 {
+            return Err(StoreError::Stale);
+        }
+        diesel::delete(requirements::table.filter(requirements::route.eq(route.spec.key.as_str())))
+            .execute(self.connection)?;
+        self.write_requirements(route)
+    }
+
+    /// The routes that require this one.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn dependents(&mut self, key: &RouteKey) -> Result<Vec<String>, StoreError> {
+        Ok(requirements::table
+            .filter(requirements::required.eq(key.as_str()))
+            .select(requirements::route)
+            .order(requirements::route.asc())
+            .load(self.connection)?)
+    }
+
+    /// Every requirement, by route.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn requirements(&mut self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
+        let mut requires: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (route, required) in requirements::table
+            .order((requirements::route.asc(), requirements::required.asc()))
+            .load::<(String, String)>(self.connection)?
+        {
+            requires.entry(route).or_default().push(required);
+        }
+        Ok(requires)
+    }
+
+    fn write_requirements(&mut self, route: &Route) -> Result<(), StoreError> {
+        for required in &route.spec.requires {
+            diesel::insert_into(requirements::table)
+                .values((
+                    requirements::route.eq(route.spec.key.as_str()),
+                    requirements::required.eq(required.as_str()),
+                ))
+                .execute(self.connection)?;
+        }
+        Ok(())
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            matches!(c, '%' | '_' | '!')
+                .then_some('!')
+                .into_iter()
+                .chain([c])
+        })
+        .collect()
+}

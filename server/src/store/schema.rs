@@ -1,0 +1,66 @@
+//! The tables, as both engines have them.
+
+diesel::table! {
+    meta (name) { name -> Text, value -> Text, }
+}
+diesel::table! {
+    environments (key) {
+        key -> Text, kind -> Text, position -> Integer, production -> Bool, revision -> BigInt,
+        generation -> BigInt, created_at -> Timestamp,
+    }
+}
+diesel::table! {
+    routes (key) {
+        key -> Text, flag -> Text, endpoint -> Text, operation -> Text, owner -> Text,
+        policy -> Text, ramp_group -> Nullable<Text>, labels -> Text, contacts -> Text,
+        description -> Text, links -> Text, retired_at -> Nullable<Timestamp>,
+        revision -> BigInt, created_at -> Timestamp,
+    }
+}
+diesel::table! {
+    requirements (route, required) { route -> Text, required -> Text, }
+}
+diesel::table! {
+    rollouts (route, environment) {
+        route -> Text, environment -> Text, stage -> Text, stage_since -> Timestamp,
+        setting_mode -> Text, setting_thousandths -> Nullable<Integer>, include -> Text,
+        exclude -> Text, halt -> Nullable<Text>, acceptance -> Nullable<Text>,
+        acceptance_until -> Nullable<Timestamp>, revision -> BigInt, published_at -> BigInt,
+        changed_at -> Timestamp,
+    }
+}
+diesel::table! {
+    approvals (id) {
+        id -> Text, route -> Text, environment -> Text, to_stage -> Text, approver -> Text,
+        digest -> Text, comment -> Text, created_at -> Timestamp,
+        withdrawn_at -> Nullable<Timestamp>,
+    }
+}
+diesel::table! {
+    audit_head (id) { id -> Integer, seq -> BigInt, hash -> Text, }
+}
+diesel::table! {
+    audit (seq) {
+        seq -> BigInt, at -> Timestamp, subject -> Text, action -> Text, route -> Nullable<Text>,
+        environment -> Nullable<Text>, entry -> Text, hash -> Text,
+    }
+}
+diesel::table! {
+    sdk_keys (id) {
+        id -> Text, environment -> Text, name -> Text, hash -> Text, created_by -> Text,
+        created_at -> Timestamp, revoked_at -> Nullable<Timestamp>,
+    }
+}
+diesel::table! {
+    revoked_tokens (jti) {
+        jti -> Text, revoked_by -> Text, reason -> Text, revoked_at -> Timestamp,
+    }
+}
+diesel::table! {
+    idempotency (subject, method, path, key) {
+        subject -> Text, method -> Text, path -> Text, key -> Text, body_hash -> Text,
+        status -> Integer, etag -> Nullable<Text>, body -> Text, created_at -> Timestamp,
+    }
+}
+diesel::joinable!(rollouts -> routes (route));
+diesel::allow_tables_to_appear_in_same_query!(rollouts, routes, requirements);

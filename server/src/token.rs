@@ -1,0 +1,298 @@
+//! Tokens of people and CI: JSON Web Tokens signed with Ed25519.
+//!
+//! The algorithm is that of our key, never what a token's header claims.
+
+use std::fmt;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Duration, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::actor::{Actor, Role};
+use crate::domain::approval::hex;
+
+const ISSUER: &str = "switchover";
+const AUDIENCE: &str = "switchover-api";
+/// How far apart the clocks of two machines may be, in seconds.
+const LEEWAY: u64 = 5;
+/// The longest life of a token.
+pub const LONGEST_TTL_DAYS: i64 = 90;
+/// The signing key's file in the data directory.
+pub const KEY_FILE: &str = "signing-key.pem";
+
+/// Signs tokens and checks them.
+pub struct TokenKeys {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    id: String,
+}
+
+/// What a token says. All of it is required.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    /// The token's identity, by which it can be revoked.
+    pub jti: String,
+    role: Role,
+}
+
+impl Claims {
+    /// Whose token it is.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor {
+            subject: self.sub.clone(),
+            role: self.role,
+        }
+    }
+}
+
+/// Why a key cannot be had or a token is not good.
+#[derive(Debug)]
+pub struct TokenError(String);
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+impl TokenKeys {
+    /// The key of a data directory, made there (mode 0600) when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, made or understood.
+    pub fn from_data_dir(data_dir: &Path) -> Result<TokenKeys, TokenError> {
+        let path = data_dir.join(KEY_FILE);
+        let failed = |what: &str, error: std::io::Error| {
+            TokenError(format!("{what} {}: {error}", path.display()))
+        };
+        match fs::read_to_string(&path) {
+            Ok(pem) => TokenKeys::from_pem(&pem),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                fs::create_dir_all(data_dir).map_err(|error| failed("create", error))?;
+                let pem = new_pem()?;
+                match write_new(&path, &pem) {
+                    Ok(()) => TokenKeys::from_pem(&pem),
+                    // Another process was faster: its key is the one.
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        let pem = fs::read_to_string(&path).map_err(|e| failed("read", e))?;
+                        TokenKeys::from_pem(&pem)
+                    }
+                    Err(error) => Err(failed("write", error)),
+                }
+            }
+            Err(error) => Err(failed("read", error)),
+        }
+    }
+
+    /// A key in PEM (PKCS #8, Ed25519), as `openssl genpkey -algorithm ed25519` makes it.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_pem(pem: &str) -> Result<TokenKeys, TokenError> {
+        let no_key = || {
+            TokenError(
+                "the signing key is no Ed25519 private key in PEM: make one with `openssl genpkey \
+                 -algorithm ed25519`"
+                    .to_owned(),
+            )
+        };
+        let body: String = pem
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with("-----"))
+            .collect();
+        let der = STANDARD.decode(body).map_err(|_| no_key())?;
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| no_key())?;
+        let public = pair.public_key().as_ref();
+        let id = hex(&Sha256::digest(public));
+        Ok(TokenKeys {
+            encoding: EncodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| no_key())?,
+            decoding: DecodingKey::from_ed_der(public),
+            id: id.chars().take(16).collect(),
+        })
+    }
+
+    /// A token for somebody, valid from `now`.
+    ///
+    /// # Errors
+    /// When the life is not one, or signing fails.
+    pub fn sign(
+        &self,
+        actor: &Actor,
+        now: DateTime<Utc>,
+        ttl: Duration,
+    ) -> Result<String, TokenError> {
+        if ttl <= Duration::zero() || ttl > Duration::days(LONGEST_TTL_DAYS) {
+            return Err(TokenError(format!(
+                "a token lives longer than 0 and at most {LONGEST_TTL_DAYS} days"
+            )));
+        }
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(self.id.clone());
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: actor.subject.clone(),
+            iat: now.timestamp(),
+            nbf: now.timestamp(),
+            exp: (now + ttl).timestamp(),
+            jti: uuid::Uuid::new_v4().to_string(),
+            role: actor.role,
+        };
+        jsonwebtoken::encode(&header, &claims, &self.encoding)
+            .map_err(|error| TokenError(format!("sign a token: {error}")))
+    }
+
+    /// What a token says, when it is ours and in force.
+    ///
+    /// # Errors
+    /// When it is not; the text says no more than a caller may know.
+    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        let refused = |why: &str| TokenError(why.to_owned());
+        let header = jsonwebtoken::decode_header(token)
+            .map_err(|_| refused("the token is not a signed JSON Web Token"))?;
+        if header.alg != Algorithm::EdDSA || header.kid.as_deref() != Some(&self.id) {
+            return Err(refused("the token was not signed with this server's key"));
+        }
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.leeway = LEEWAY;
+        validation.validate_nbf = true;
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation)
+            .map_err(|error| match error.kind() {
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
+                    refused("the token has expired")
+                }
+                jsonwebtoken::errors::ErrorKind::ImmatureSignature => {
+                    refused("the token is not valid yet: are the clocks right?")
+                }
+                jsonwebtoken::errors::ErrorKind::InvalidSignature => {
+                    refused("the token was not signed with this server's key")
+                }
+                _ => refused("the token lacks claims, or they are not for this server"),
+            })?
+            .claims;
+        if claims.sub.is_empty() || claims.sub.len() > 200 || claims.jti.is_empty() {
+            return Err(refused("the token names nobody"));
+        }
+        Ok(claims)
+    }
+}
+
+impl fmt::Debug for TokenKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenKeys")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+fn new_pem() -> Result<String, TokenError> {
+    let failed = |_| TokenError("make a signing key: the system gives no randomness".to_owned());
+    let pair = Ed25519KeyPair::generate().map_err(failed)?;
+    let der = pair.to_pkcs8v1().map_err(failed)?;
+    let body = STANDARD.encode(der.as_ref());
+    let lines: Vec<&str> = body
+        .as_bytes()
+        .chunks(64)
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .collect();
+    Ok(format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        lines.join("\n")
+    ))
+}
+
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> TokenKeys {
+        TokenKeys::from_pem(&new_pem().unwrap()).unwrap()
+    }
+
+    fn actor() -> Actor {
+        Actor {
+            subject: "ann@example.com".to_owned(),
+            role: Role::Operator,
+        }
+    }
+
+    #[test]
+    fn a_token_says_who_and_until_when() {
+        let keys = keys();
+        let token = keys.sign(&actor(), Utc::now(), Duration::hours(8)).unwrap();
+        assert_eq!(keys.verify(&token).unwrap().actor(), actor());
+        let old = Utc::now() - Duration::hours(9);
+        let expired = keys.sign(&actor(), old, Duration::hours(8)).unwrap();
+        assert!(
+            keys.verify(&expired)
+                .unwrap_err()
+                .to_string()
+                .contains("expired")
+        );
+        let early = Utc::now() + Duration::hours(1);
+        let early = keys.sign(&actor(), early, Duration::hours(8)).unwrap();
+        assert!(keys.verify(&early).is_err());
+    }
+
+    #[test]
+    fn a_foreign_or_altered_token_is_refused() {
+        let (ours, theirs) = (keys(), keys());
+        let foreign = theirs
+            .sign(&actor(), Utc::now(), Duration::hours(1))
+            .unwrap();
+        assert!(ours.verify(&foreign).is_err());
+        let token = ours.sign(&actor(), Utc::now(), Duration::hours(1)).unwrap();
+        for position in (0..token.len()).step_by(7) {
+            let mut bytes = token.clone().into_bytes();
+            bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
+            assert!(ours.verify(&String::from_utf8(bytes).unwrap()).is_err());
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_data_directory_is_kept_to_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = TokenKeys::from_data_dir(directory.path()).unwrap();
+        let read = TokenKeys::from_data_dir(directory.path()).unwrap();
+        assert_eq!(made.id, read.id);
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(directory.path().join(KEY_FILE))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
