@@ -384,11 +384,11 @@ mod tests {
     proptest! {
         #[test]
         fn one_wrong_byte_is_noticed(at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
-            for (bytes, reads) in [
-                (encode(&snapshot("e1.1", true)), (|bytes| decode(bytes).is_some()) as fn(&[u8]) -> bool),
-                (encode_halts(&Halts::of(&snapshot("e1.1", true))), |bytes| decode_halts(bytes).is_some()),
-            ] {
-                prop_assert!(reads(&bytes));
+            let reads: [fn(&[u8]) -> bool; 2] =
+                [|bytes| decode(bytes).is_some(), |bytes| decode_halts(bytes).is_some()];
+            let snapshot = snapshot("e1.1", true);
+            for (bytes, reads) in [encode(&snapshot), encode_halts(&Halts::of(&snapshot))].iter().zip(reads) {
+                prop_assert!(reads(bytes));
                 let mut turned = bytes.clone();
                 turned[at.index(bytes.len())] ^= flip;
                 prop_assert!(!reads(&turned));

@@ -53,10 +53,7 @@ impl Subscribers {
         let mut writer = self.callbacks.writer();
         let mut callbacks = Callbacks::clone(&writer.get());
         change(&mut callbacks);
-        let callbacks = Arc::new(callbacks);
-        // Into both buffers, so that neither keeps what a removed callback owns.
-        writer.set(Arc::clone(&callbacks));
-        writer.set(callbacks);
+        writer.set(Arc::new(callbacks));
     }
 }
 

@@ -62,7 +62,8 @@ impl Client {
     }
 
     /// Calls back, on the client's thread, whenever a snapshot was applied, until the subscription
-    /// is dropped. A callback that panics is logged and called again next time.
+    /// is dropped. What comes next waits until all callbacks have returned. One that panics is
+    /// logged, and called again next time.
     pub fn on_change(&self, callback: impl Fn(&Change) + Send + Sync + 'static) -> Subscription {
         self.engine.life();
         Subscription::new(&self.engine, callback)

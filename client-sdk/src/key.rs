@@ -84,7 +84,8 @@ mod tests {
     fn every_kind_of_key_is_its_text() {
         assert_eq!(text("a"), Some("a".to_owned()));
         assert_eq!(text(String::from("a")), Some("a".to_owned()));
-        assert_eq!(text(&String::from("a")), Some("a".to_owned()));
+        let owned = String::from("a");
+        assert_eq!(text(&owned), Some("a".to_owned()));
         assert_eq!(text(i128::MIN), Some(i128::MIN.to_string()));
         assert_eq!(text(u128::MAX), Some(u128::MAX.to_string()));
         assert_eq!(text(Some(&-7_i64)), Some("-7".to_owned()));

@@ -68,9 +68,17 @@ impl<T> Writer<'_, T> {
         let [first, second] = &self.published.buffers;
         let active = &self.published.second_is_active;
         let second_is_active = active.load(Ordering::Relaxed);
-        let idle = if second_is_active { first } else { second };
-        *idle.write().unwrap_or_else(PoisonError::into_inner) = value;
+        let (idle, outdated) = match second_is_active {
+            true => (first, second),
+            false => (second, first),
+        };
+        let fill = |buffer: &RwLock<Arc<T>>, value| {
+            *buffer.write().unwrap_or_else(PoisonError::into_inner) = value;
+        };
+        fill(idle, Arc::clone(&value));
         active.store(!second_is_active, Ordering::Release);
+        // So that nothing outdated, and nothing it owns, is kept.
+        fill(outdated, value);
     }
 }
 

@@ -118,7 +118,6 @@ impl Failure {
         };
         Failure {
             attempt,
-            is_silent: matches!(error, ureq::Error::Timeout(Timeout::RecvResponse)),
             ..Failure::failed(error.to_string())
         }
     }
@@ -202,9 +201,11 @@ impl Transport {
         if let Some(version) = after {
             request = request.header("Last-Event-ID", version.to_string());
         }
-        let response = request
-            .call()
-            .map_err(|error| Failure::from_request(&error))?;
+        let response = request.call().map_err(|error| Failure {
+            // Whatever holds the answer back may hold its head back too.
+            is_silent: matches!(error, ureq::Error::Timeout(Timeout::RecvResponse)),
+            ..Failure::from_request(&error)
+        })?;
         match response.status().as_u16() {
             200 => Ok(response.into_body().into_reader()),
             _ => Err(Failure::from_status(&response)),

@@ -25,14 +25,11 @@ fn refused(bad: impl Fn(&Server) -> String, error: &str) {
     let (client, route) = settled(&server);
     server.answer_streams(Answer::Hang);
     server.push(&bad(&server));
-    eventually(error, || {
-        let error_now = client.status().last_error.unwrap_or_default();
-        error_now.contains(error) || !logs::with(Level::WARN, error).is_empty()
-    });
+    let told = || logs::with(Level::WARN, &server.url());
+    eventually(error, || told().iter().any(|line| line.contains(error)));
     assert_eq!(route.path("a"), Path::New, "{error}");
-    let lines = logs::with(Level::WARN, &server.url());
-    let told = lines.iter().filter(|line| line.contains(error)).count();
-    assert_eq!(told, 1, "{lines:?}");
+    assert_eq!(told().len(), 1, "{:?}", told());
+    assert!(client.status().last_error.is_some());
     server.answer_streams(Answer::Well);
     server.set("blame", OFF);
     eventually("it goes on", || route.path("a") == Path::Old);
@@ -215,4 +212,18 @@ fn a_redirect_does_not_take_the_key_elsewhere() {
             .is_some_and(|error| error.contains("307"))
     });
     assert!(other.requests().is_empty());
+}
+
+#[test]
+fn a_server_that_hangs_is_asked_ever_more_seldom() {
+    let server = Server::start();
+    server.answer_polls(Answer::Hang);
+    let mut pace = pace();
+    pace.answer = Duration::from_millis(10);
+    pace.first_retry = Duration::from_secs(3_600);
+    pace.longest_retry = Duration::from_secs(3_600);
+    let client = server.builder().pace(pace).start().unwrap();
+    eventually("it waits", || client.status().mode == Mode::Waiting);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(server.requests().len(), 1);
 }

@@ -1,13 +1,22 @@
 //! The client as a whole, against a server that a test scripts.
+#![expect(
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a failed expectation is how a test speaks"
+)]
 
 mod cache;
 mod calls;
 mod faults;
+#[cfg(unix)]
+mod forks;
 mod handles;
 mod live;
 mod logs;
 mod server;
 mod testing;
+mod tls;
 #[path = "../vectors/mod.rs"]
 mod vectors;
 

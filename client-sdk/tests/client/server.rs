@@ -141,10 +141,6 @@ impl Server {
         format!("event: snapshot\ndata: {}\n\n", text(&self.shared()))
     }
 
-    pub(crate) fn snapshot(&self) -> String {
-        text(&self.shared())
-    }
-
     /// Sends this to every open stream.
     pub(crate) fn push(&self, text: &str) {
         send(&mut self.shared(), text);
@@ -204,13 +200,14 @@ pub(crate) fn builder(url: &str) -> ClientBuilder {
 }
 
 pub(crate) fn pace() -> Pace {
-    let mut pace = Pace::default();
-    pace.connect = Duration::from_secs(2);
-    pace.answer = Duration::from_millis(250);
-    pace.read = Duration::from_millis(250);
-    pace.first_retry = Duration::from_millis(4);
-    pace.longest_retry = Duration::from_millis(20);
-    pace
+    Pace {
+        connect: Duration::from_secs(2),
+        answer: Duration::from_millis(250),
+        read: Duration::from_millis(250),
+        first_retry: Duration::from_millis(4),
+        longest_retry: Duration::from_millis(20),
+        ..Pace::default()
+    }
 }
 
 /// An address where nobody listens.
@@ -228,6 +225,7 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn serve(shared: &Mutex<Shared>, connection: TcpStream) {
+    connection.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(connection.try_clone().unwrap());
     while let Some(request) = read_request(&mut reader) {
         let mut shared = shared.lock().unwrap();

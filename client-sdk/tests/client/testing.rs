@@ -76,7 +76,7 @@ fn a_force_ends_with_a_panicking_test() {
 }
 
 #[test]
-#[should_panic(expected = "a route key is")]
+#[should_panic(expected = "No Route")]
 fn setting_what_is_no_route_is_heard() {
     client().set("No Route", Path::New);
 }

@@ -1,10 +1,9 @@
 //! The decision vectors: those of the project, and those of the file that `SWITCHOVER_VECTORS` names.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
-use switchover::{Entry, EnvironmentKind, Path, Reason, Rollout, RouteKey};
+use switchover::{EnvironmentKind, Path, Reason, Rollout, RouteKey};
 
 #[derive(Deserialize)]
 pub(crate) struct Vector {
@@ -21,15 +20,6 @@ pub(crate) struct Vector {
 pub(crate) struct Expect {
     pub(crate) path: Path,
     pub(crate) reason: Reason,
-}
-
-impl Vector {
-    pub(crate) fn entries(&self) -> BTreeMap<RouteKey, Entry> {
-        self.routes
-            .iter()
-            .map(|(route, rollout)| (route.clone(), Entry::Known(Arc::new(rollout.clone()))))
-            .collect()
-    }
 }
 
 pub(crate) fn all() -> Vec<Vector> {

@@ -1,0 +1,116 @@
+//! A process that forks after the client has started.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use switchover::{Client, Path, Route};
+
+use crate::server::{Server, eventually};
+use crate::{HALTED, OFF, ON, PATIENCE};
+
+/// Runs `body` in a forked child; its answer is the child's exit status.
+fn in_child(mut body: impl FnMut() -> bool + Send + Sync + 'static) -> bool {
+    let mut command = Command::new("/nonexistent");
+    // SAFETY: the child does what this test is about, and goes on in a process whose other threads
+    // are gone. The C library keeps its allocator usable across a fork.
+    unsafe {
+        command.pre_exec(move || std::process::exit(i32::from(!body())));
+    }
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn waits_for(route: &Route, path: Path) -> bool {
+    let end = Instant::now() + PATIENCE;
+    while route.path("a") != path && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    route.path("a") == path
+}
+
+#[test]
+fn a_child_goes_on_serving_and_follows_the_server_again() {
+    let server = Server::start();
+    server.set("blame", ON);
+    let client = server.client();
+    let route = client.route("blame");
+    assert!(client.wait_ready(PATIENCE));
+    eventually("the stream is open", || server.open_streams() == 1);
+    let child = {
+        let (client, route) = (client.clone(), route.clone());
+        move || {
+            let kept = route.path("a") == Path::New;
+            // Asking for the status makes the child follow the server by itself.
+            let knows = client.status().version.is_some() && client.wait_ready(Duration::ZERO);
+            kept && knows
+                && waits_for(&route, Path::Old)
+                && client.route("blame").path("a") == Path::Old
+        }
+    };
+    std::thread::scope(|scope| {
+        let child = scope.spawn(|| in_child(child));
+        eventually("the child has a stream of its own", || {
+            server.open_streams() == 2
+        });
+        server.set("blame", OFF);
+        assert!(child.join().unwrap());
+    });
+    server.set("blame", HALTED.replace("true", "false").as_str());
+    eventually("the parent goes on too", || route.path("a") == Path::New);
+}
+
+#[test]
+fn a_child_that_ends_its_client_does_not_wait_for_a_thread_that_is_not_there() {
+    let server = Server::start();
+    server.set("blame", ON);
+    let client = server.client();
+    let route = client.route("blame");
+    assert!(client.wait_ready(PATIENCE));
+    let mut in_child_only = Some(client.clone());
+    let ended = in_child(move || {
+        let began = Instant::now();
+        drop::<Option<Client>>(in_child_only.take());
+        client.shutdown();
+        began.elapsed() < Duration::from_millis(500) && route.path("a") == Path::New
+    });
+    assert!(ended);
+    assert!(!in_child(|| false), "a child that fails is noticed");
+}
+
+/// A fork while other threads use the client in every way there is.
+#[test]
+fn a_fork_in_the_middle_of_everything_harms_nobody() {
+    let client = std::sync::Arc::new(switchover::testing::client());
+    let route = client.route("blame");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for n in 0..2 {
+            let (client, done) = (&client, &done);
+            scope.spawn(move || {
+                let route = client.route(format!("r{n}"));
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    client.set("blame", Path::New);
+                    let _ = route.decide("a");
+                    let _ = route.call("a").old(|| Ok::<_, ()>(())).new(|| Ok(())).run();
+                }
+            });
+        }
+        eventually("it is published", || route.path("a") == Path::New);
+        for _ in 0..20 {
+            let (client, route) = (std::sync::Arc::clone(&client), route.clone());
+            assert!(in_child(move || {
+                let began = Instant::now();
+                let decided = route.path("a") == Path::New && route.decide("a").path == Path::New;
+                let called = route.call("a").old(|| Err(())).new(|| Ok(())).run();
+                let resolved = client.route("later").path("a") == Path::Old;
+                let counted = route.stats().new.calls == 1;
+                decided
+                    && called.is_ok()
+                    && resolved
+                    && counted
+                    && began.elapsed() < Duration::from_secs(2)
+            }));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
