@@ -1,6 +1,8 @@
 //! The flag server and command line of Switchover.
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod publish;

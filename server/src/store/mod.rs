@@ -95,6 +95,9 @@ impl Store {
     /// # Errors
     /// When it cannot be opened or migrated.
     pub fn open(database: Database) -> Result<Store, StoreError> {
+        // The pool would try for seconds, and log each try, what an address or a path makes
+        // impossible.
+        drop(dialect::connect(&database)?);
         let connections = if database.is_shared() { 8 } else { 4 };
         let pool = Pool::builder()
             .max_size(connections)

@@ -1,0 +1,63 @@
+//! Why a command did not do what it was asked, and how that is told.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::store::StoreError;
+use crate::token::TokenError;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum CliError {
+    /// What failed, in one line or more.
+    Failed(String),
+    /// The reader of standard output has gone, as `head` does: nobody is left to tell.
+    ReaderGone,
+}
+
+impl CliError {
+    pub(crate) fn new(text: impl Into<String>) -> CliError {
+        CliError::Failed(text.into())
+    }
+
+    /// Tells standard error; gives the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        match self {
+            CliError::Failed(text) => {
+                // Standard error may be closed; the exit status still says it.
+                let _ = writeln!(io::stderr(), "switchover: {text}");
+                ExitCode::FAILURE
+            }
+            CliError::ReaderGone => ExitCode::SUCCESS,
+        }
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CliError::Failed(text) => f.write_str(text),
+            CliError::ReaderGone => f.write_str("the reader has gone"),
+        }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> CliError {
+        CliError::new(error.to_string())
+    }
+}
+
+impl From<TokenError> for CliError {
+    fn from(error: TokenError) -> CliError {
+        CliError::new(error.to_string())
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> CliError {
+        CliError::new(error.to_string())
+    }
+}

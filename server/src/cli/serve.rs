@@ -1,0 +1,144 @@
+//! `serve`: the server.
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{Duration, Utc};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::error::CliError;
+use crate::cli::output::say;
+use crate::config::{Config, FileArgs, LogFormat, ServeArgs};
+use crate::domain::actor::{Actor, Role};
+use crate::http::{Running, Server, ServerConfig};
+use crate::service::{Services, system_clock};
+use crate::store::{Database, Store, StoreError};
+use crate::token::TokenKeys;
+
+/// The file with the token that a new data directory starts with.
+const FIRST_TOKEN: &str = "first-token";
+const FIRST_TOKEN_HOURS: i64 = 8;
+
+pub(crate) fn run(file: &FileArgs, args: &ServeArgs) -> Result<(), CliError> {
+    let config = Config::for_server(file, args)?;
+    start_logging(&config)?;
+    make_private_dir(&config.data_dir)?;
+    let keys = keys_with_first_token(&config)?;
+    let running = start(&config, Arc::clone(&keys))?;
+    announce(&config, &keys, &running)?;
+    running
+        .wait()
+        .map_err(|error| CliError::new(format!("serving failed: {error}")))
+}
+
+fn start(config: &Config, keys: Arc<TokenKeys>) -> Result<Running, CliError> {
+    let database = &config.database;
+    let opened = |error: StoreError| {
+        // PostgreSQL's client library says it in several lines.
+        let why: Vec<_> = error
+            .to_string()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        CliError::new(format!("cannot use {database}: {}", why.join(" ")))
+    };
+    let store = Store::open(database.clone()).map_err(opened)?;
+    let services = Services::start(store, system_clock()).map_err(opened)?;
+    let server = ServerConfig {
+        listen: config.listen.clone(),
+        signals: true,
+    };
+    let listen = &config.listen;
+    Server::new(server, Arc::new(services), keys)
+        .start()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => CliError::new(format!(
+                "{listen} is in use by another program: pass another address with --listen"
+            )),
+            _ => CliError::new(format!("cannot listen on {listen}: {error}")),
+        })
+}
+
+fn announce(config: &Config, keys: &TokenKeys, running: &Running) -> Result<(), CliError> {
+    let address = running.address();
+    say(format!("database     {}", config.database))?;
+    say(format!("page         http://{address}/"))?;
+    say(format!("API          http://{address}/api/docs/"))?;
+    let first = config.data_dir.join(FIRST_TOKEN);
+    if is_valid(&first, keys) {
+        say(format!("first token  {} (an admin's)", first.display()))?;
+    }
+    let given_dir = match config.database {
+        Database::Sqlite(_) => format!(" --data-dir {}", config.data_dir.display()),
+        Database::Postgres(_) => String::new(),
+    };
+    say(format!(
+        "more tokens  switchover token create --role operator --subject you@example.com --ttl 8h{given_dir}"
+    ))?;
+    say("ready")
+}
+
+/// A new data directory gets an admin's token beside its key: somebody has to come in first.
+fn keys_with_first_token(config: &Config) -> Result<Arc<TokenKeys>, CliError> {
+    let is_first = !config.has_token_keys();
+    let keys = config.token_keys()?;
+    if is_first {
+        let admin = Actor {
+            subject: "first-admin".to_owned(),
+            role: Role::Admin,
+        };
+        let token = keys.sign(&admin, Utc::now(), Duration::hours(FIRST_TOKEN_HOURS))?;
+        let path = config.data_dir.join(FIRST_TOKEN);
+        write_private(&path, &token)
+            .map_err(|error| CliError::new(format!("cannot write {}: {error}", path.display())))?;
+    }
+    Ok(Arc::new(keys))
+}
+
+fn is_valid(token: &Path, keys: &TokenKeys) -> bool {
+    fs::read_to_string(token).is_ok_and(|token| keys.verify(token.trim()).is_ok())
+}
+
+fn make_private_dir(path: &Path) -> Result<(), CliError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(path).map_err(|error| {
+        CliError::new(format!(
+            "cannot make the data directory {}: {error}",
+            path.display()
+        ))
+    })
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    writeln!(options.open(path)?, "{text}")
+}
+
+fn start_logging(config: &Config) -> Result<(), CliError> {
+    let filter = EnvFilter::try_new(&config.log_filter)
+        .map_err(|error| CliError::new(format!("RUST_LOG cannot be understood: {error}")))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Json => lines.json().init(),
+        LogFormat::Text => lines
+            .with_ansi(io::stderr().is_terminal() && !config.no_color)
+            .init(),
+    }
+    Ok(())
+}

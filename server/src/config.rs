@@ -1,0 +1,298 @@
+//! Settings: a file, over it the environment, over that the command line. Nothing else in this
+//! crate reads the environment.
+
+use std::env;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::store::Database;
+use crate::token::{KEY_FILE, TokenError, TokenKeys};
+
+/// Where a client command looks for the server.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:7070";
+const DEFAULT_LISTEN: &str = "127.0.0.1:7070";
+const DEFAULT_DATA_DIR: &str = "./switchover-data";
+const SIGNING_KEY: &str = "SWITCHOVER_SIGNING_KEY";
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which file to read.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FileArgs {
+    /// TOML file with settings; the environment and the command line are stronger
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SWITCHOVER_CONFIG",
+        help_heading = "Settings"
+    )]
+    pub config: Option<String>,
+}
+
+/// Where everything is kept.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+pub struct StorageArgs {
+    /// Directory of the database and the signing key [default: ./switchover-data]
+    #[arg(long, value_name = "DIR", env = "SWITCHOVER_DATA_DIR")]
+    pub data_dir: Option<String>,
+    /// sqlite://PATH or postgres://… [default: switchover.db in the data directory]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SWITCHOVER_DATABASE_URL",
+        hide_env_values = true
+    )]
+    pub database: Option<String>,
+}
+
+/// How to serve.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+pub struct ServeArgs {
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7070]
+    #[arg(long, value_name = "ADDRESS", env = "SWITCHOVER_LISTEN")]
+    pub listen: Option<String>,
+    /// How log lines are written, to standard error [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its type says it")]
+    pub storage: StorageArgs,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl From<TokenError> for ConfigError {
+    fn from(error: TokenError) -> ConfigError {
+        ConfigError(error.to_string())
+    }
+}
+
+/// The settings of this run.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: String,
+    /// Where the database and the signing key are, unless something else is set.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub database: Database,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Which log lines are written, in the syntax of `RUST_LOG`.
+    pub log_filter: String,
+    /// Whether the reader wants no colours.
+    pub no_color: bool,
+    signing_key: Option<String>,
+}
+
+/// What a file may say, and what the environment and the command line do say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Said {
+    listen: Option<String>,
+    data_dir: Option<String>,
+    database: Option<String>,
+    signing_key: Option<String>,
+    log_format: Option<LogFormat>,
+    log: Option<String>,
+}
+
+impl Config {
+    /// The settings of a server.
+    ///
+    /// # Errors
+    /// When the file or a value cannot be understood.
+    pub fn for_server(file: &FileArgs, args: &ServeArgs) -> Result<Config, ConfigError> {
+        let said = Said {
+            listen: args.listen.clone(),
+            log_format: args.log_format,
+            ..Said::storage(&args.storage)
+        };
+        Config::resolve(file, said)
+    }
+
+    /// The settings of a command that works on what is kept.
+    ///
+    /// # Errors
+    /// When the file or a value cannot be understood.
+    pub fn for_storage(file: &FileArgs, args: &StorageArgs) -> Result<Config, ConfigError> {
+        Config::resolve(file, Said::storage(args))
+    }
+
+    /// The key that signs tokens: the one that is set, else that of the data directory, which is
+    /// made when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or made, or when several nodes would each make their own.
+    pub fn token_keys(&self) -> Result<TokenKeys, ConfigError> {
+        match &self.signing_key {
+            Some(given) => configured_key(given),
+            None if self.database.is_shared() => Err(ConfigError(format!(
+                "several nodes may share this database, so they need one signing key: make it with \
+                 `openssl genpkey -algorithm ed25519 -out signing-key.pem` and set {SIGNING_KEY} to \
+                 that file or to its text, the same on every node"
+            ))),
+            None => Ok(TokenKeys::from_data_dir(&self.data_dir)?),
+        }
+    }
+
+    /// Whether there is a signing key already, without making one.
+    #[must_use]
+    pub fn has_token_keys(&self) -> bool {
+        self.signing_key.is_some() || self.data_dir.join(KEY_FILE).exists()
+    }
+
+    fn resolve(file: &FileArgs, stronger: Said) -> Result<Config, ConfigError> {
+        let file = match file.config.as_deref().filter(|path| !path.is_empty()) {
+            Some(path) => read_file(Path::new(path))?,
+            None => Said::default(),
+        };
+        let environment = Said {
+            signing_key: variable(SIGNING_KEY),
+            log: variable("RUST_LOG"),
+            ..Said::default()
+        };
+        let said = stronger.or(environment).or(file);
+        let data_dir = PathBuf::from(said.data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR));
+        let database = match &said.database {
+            Some(url) => Database::parse(url).map_err(ConfigError)?,
+            None => Database::Sqlite(data_dir.join("switchover.db")),
+        };
+        Ok(Config {
+            listen: said.listen.unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
+            data_dir,
+            database,
+            log_format: said.log_format.unwrap_or_default(),
+            log_filter: said.log.unwrap_or_else(|| "info".to_owned()),
+            no_color: variable("NO_COLOR").is_some(),
+            signing_key: said.signing_key,
+        })
+    }
+}
+
+impl Said {
+    fn storage(args: &StorageArgs) -> Said {
+        Said {
+            data_dir: args.data_dir.clone(),
+            database: args.database.clone(),
+            ..Said::default()
+        }
+    }
+
+    /// What this says, and where it is silent what the weaker one says. An empty variable is silent.
+    fn or(self, weaker: Said) -> Said {
+        let text = |strong: Option<String>, weak: Option<String>| {
+            strong.filter(|text| !text.is_empty()).or(weak)
+        };
+        Said {
+            listen: text(self.listen, weaker.listen),
+            data_dir: text(self.data_dir, weaker.data_dir),
+            database: text(self.database, weaker.database),
+            signing_key: text(self.signing_key, weaker.signing_key),
+            log_format: self.log_format.or(weaker.log_format),
+            log: text(self.log, weaker.log),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Said, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+    toml::from_str(&text).map_err(|error| {
+        // The rest of the error is the line with a marker below it, which may hold a secret.
+        let line = error.span().map_or(1, |span| {
+            1 + text
+                .bytes()
+                .take(span.start)
+                .filter(|b| *b == b'\n')
+                .count()
+        });
+        ConfigError(format!(
+            "{}, line {line}: {}",
+            path.display(),
+            error.message()
+        ))
+    })
+}
+
+fn configured_key(given: &str) -> Result<TokenKeys, ConfigError> {
+    if given.trim_start().starts_with("-----BEGIN") {
+        return Ok(TokenKeys::from_pem(given)?);
+    }
+    let pem = fs::read_to_string(given).map_err(|error| {
+        ConfigError(format!(
+            "{SIGNING_KEY} is neither PEM text nor a file that can be read: {error}"
+        ))
+    })?;
+    Ok(TokenKeys::from_pem(&pem)?)
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Result<Said, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        read_file(file.path())
+    }
+
+    #[test]
+    fn the_stronger_wins_and_the_empty_is_silent() {
+        let strong = Said {
+            listen: Some("a".to_owned()),
+            data_dir: Some(String::new()),
+            ..Said::default()
+        };
+        let weak = Said {
+            listen: Some("b".to_owned()),
+            data_dir: Some("dir".to_owned()),
+            log_format: Some(LogFormat::Json),
+            ..Said::default()
+        };
+        let both = strong.or(weak);
+        assert_eq!(both.listen.as_deref(), Some("a"));
+        assert_eq!(both.data_dir.as_deref(), Some("dir"));
+        assert_eq!(both.log_format, Some(LogFormat::Json));
+    }
+
+    #[test]
+    fn a_file_says_what_it_may() {
+        let read = said("listen = \"0.0.0.0:80\"\nlog_format = \"json\"\n").unwrap();
+        assert_eq!(read.listen.as_deref(), Some("0.0.0.0:80"));
+        assert_eq!(read.log_format, Some(LogFormat::Json));
+        let unknown = said("listen = \"x\"\nlisten_on = \"secret\"\n").unwrap_err();
+        assert!(unknown.0.contains("line 2") && unknown.0.contains("listen_on"));
+        assert!(!unknown.0.contains("secret"));
+    }
+}
