@@ -241,26 +241,31 @@ pub struct Rollout {
     /// The stage reached here.
     pub stage: Stage,
     /// What has been set on top of the stage.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub setting: Setting,
     /// Whether the kill switch is on.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub halted: bool,
     /// Keys that take the new path whatever the ramp says.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub include: BTreeSet<Box<str>>,
     /// Keys that take the old path whatever the ramp says; stronger than `include`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub exclude: BTreeSet<Box<str>>,
     /// Routes that must decide new for a key before this one may.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub requires: BTreeSet<RouteKey>,
     /// Routes of one group move the same keys together.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ramp_group: Option<Box<str>>,
     /// What also runs on the other path.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub mirror: Mirror,
+}
+
+/// What is as usual is not sent: nearly every field of nearly every route.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Rollout {
