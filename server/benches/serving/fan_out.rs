@@ -82,12 +82,7 @@ struct Board {
     connected: AtomicUsize,
 }
 
-fn measure(
-    process: &Process,
-    request: &str,
-    readers: usize,
-    fire: impl Fn(usize),
-) -> Measured {
+fn measure(process: &Process, request: &str, readers: usize, fire: impl Fn(usize)) -> Measured {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -102,7 +97,12 @@ fn measure(
     let address: Arc<str> = process.url.trim_start_matches("http://").into();
     let request: Arc<str> = request.into();
     for reader in 0..readers {
-        runtime.spawn(follow(Arc::clone(&address), Arc::clone(&request), reader, Arc::clone(&board)));
+        runtime.spawn(follow(
+            Arc::clone(&address),
+            Arc::clone(&request),
+            reader,
+            Arc::clone(&board),
+        ));
         if reader % 500 == 499 {
             wait_for(&board.connected, reader + 1);
         }

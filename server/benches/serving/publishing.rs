@@ -21,7 +21,11 @@ pub(crate) fn run() {
     let rebuilt = timed(|| drop(next(None, all())), all);
     row(
         "snapshot of 10,000 routes rebuilt, p50 / p99",
-        &format!("{:.1} / {:.1} ms", quantile(&rebuilt, 0.5), quantile(&rebuilt, 0.99)),
+        &format!(
+            "{:.1} / {:.1} ms",
+            quantile(&rebuilt, 0.5),
+            quantile(&rebuilt, 0.99)
+        ),
         "20 ms",
     );
     let one = || PublishedChanges {
@@ -34,7 +38,11 @@ pub(crate) fn run() {
         .unwrap();
     row(
         "one change published, p50 / p99",
-        &format!("{:.1} / {:.1} ms", quantile(&changed, 0.5), quantile(&changed, 0.99)),
+        &format!(
+            "{:.1} / {:.1} ms",
+            quantile(&changed, 0.5),
+            quantile(&changed, 0.99)
+        ),
         "20 ms",
     );
     row(

@@ -19,12 +19,14 @@ pub(crate) fn run() {
     let address = |process: &Process| process.url.trim_start_matches("http://").to_owned();
     let (limit, ours) = (address(&hello), address(&filled.process));
     let authorization = format!("Authorization: Bearer {}\r\n", filled.sdk_key);
-    let get = |path: &str, headers: &str| {
-        format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n")
-    };
+    let get =
+        |path: &str, headers: &str| format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n");
     let full = get("/sdk/v1/snapshot", &authorization);
     let etag = etag_of(&ours, &full);
-    let same = get("/sdk/v1/snapshot", &format!("{authorization}If-None-Match: {etag}\r\n"));
+    let same = get(
+        "/sdk/v1/snapshot",
+        &format!("{authorization}If-None-Match: {etag}\r\n"),
+    );
     let hello = get("/", "");
     let (mut limits, mut unchanged, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
@@ -81,7 +83,10 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> usize {
         let read = stream.read(&mut buffer[filled..]).await.unwrap();
         assert!(read > 0, "the server closed the connection");
         filled += read;
-        let Some(head) = buffer[..filled].windows(4).position(|end| end == b"\r\n\r\n") else {
+        let Some(head) = buffer[..filled]
+            .windows(4)
+            .position(|end| end == b"\r\n\r\n")
+        else {
             continue;
         };
         let head = head + 4;
@@ -93,7 +98,10 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> usize {
 
 fn content_length(head: &[u8]) -> usize {
     let head = std::str::from_utf8(head).unwrap();
-    assert!(head.starts_with("HTTP/1.1 200") || head.starts_with("HTTP/1.1 304"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 200") || head.starts_with("HTTP/1.1 304"),
+        "{head}"
+    );
     header(head, "content-length").map_or(0, |length| length.parse().unwrap())
 }
 

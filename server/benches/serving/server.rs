@@ -65,7 +65,10 @@ impl Process {
     /// Resident memory in MiB.
     pub(crate) fn resident(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
         let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kib / 1_024.0
     }
@@ -93,7 +96,16 @@ impl Filled {
         let directory = tempfile::tempdir().unwrap();
         let process = Process::switchover(directory.path());
         let token = Command::new(SERVER)
-            .args(["token", "create", "--role", "admin", "--subject", "bench", "--ttl", "1h"])
+            .args([
+                "token",
+                "create",
+                "--role",
+                "admin",
+                "--subject",
+                "bench",
+                "--ttl",
+                "1h",
+            ])
             .arg("--data-dir")
             .arg(directory.path())
             .output()
@@ -139,7 +151,11 @@ impl Filled {
         format!("{}/api/v1{path}", self.process.url)
     }
 
-    fn send(&self, request: ureq::RequestBuilder<ureq::typestate::WithBody>, body: &Value) -> Value {
+    fn send(
+        &self,
+        request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+        body: &Value,
+    ) -> Value {
         request
             .header("Authorization", format!("Bearer {}", self.token))
             .send_json(body)
@@ -154,7 +170,11 @@ pub(crate) fn run() {
     headline("the process: start and memory");
     let filled = Filled::with_routes(1_000);
     let directory = filled.data_dir().to_owned();
-    let Filled { process, _directory, .. } = filled;
+    let Filled {
+        process,
+        _directory,
+        ..
+    } = filled;
     drop(process);
     let mut starts: Vec<f64> = (0..7)
         .map(|_| {
@@ -168,11 +188,20 @@ pub(crate) fn run() {
     starts.sort_by(f64::total_cmp);
     row(
         "cold start with 1,000 routes, median of 7 (min-max)",
-        &format!("{:.0} ({:.0}-{:.0}) ms", quantile(&starts, 0.5), starts[0], starts[6]),
+        &format!(
+            "{:.0} ({:.0}-{:.0}) ms",
+            quantile(&starts, 0.5),
+            starts[0],
+            starts[6]
+        ),
         "100 ms",
     );
     let idle = tempfile::tempdir().unwrap();
     let process = Process::switchover(idle.path());
     std::thread::sleep(Duration::from_secs(2));
-    row("resident memory, idle", &format!("{:.1} MiB", process.resident()), "20 MiB");
+    row(
+        "resident memory, idle",
+        &format!("{:.1} MiB", process.resident()),
+        "20 MiB",
+    );
 }

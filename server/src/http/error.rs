@@ -285,6 +285,10 @@ impl From<Failure> for Problem {
                 Problem::new(Code::PreconditionFailed, detail).with("etag", json!(current))
             }
             Failure::IdempotencyMismatch => Problem::new(Code::IdempotencyMismatch, detail),
+            Failure::JustDone => Problem::unavailable(
+                "this request was just carried out: ask again for its answer",
+                1,
+            ),
             Failure::Store(error) => stored(&error),
         }
     }

@@ -1,19 +1,51 @@
 //! Whether the server lives, and whether it should be sent requests.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
-use chrono::Utc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::App;
 use crate::http::error::Problem;
 
-/// How long the database may be away before the node says that it is not ready, in seconds.
-const PATIENCE: i64 = 5;
+/// How long the database may be away before the node says that it is not ready.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// When the database was last seen to be there. Counted from then, and not from the first error, so
+/// that a look which hangs counts too; by a clock that nobody sets.
+pub(crate) struct Contact {
+    started: Instant,
+    /// Milliseconds after `started`.
+    seen: AtomicU64,
+}
+
+impl Contact {
+    pub(crate) fn now() -> Contact {
+        Contact {
+            started: Instant::now(),
+            seen: AtomicU64::new(0),
+        }
+    }
+
+    /// The database is there. Says for how long it had been lost, if it had.
+    pub(crate) fn made(&self) -> Option<Duration> {
+        let lost = self.lost_for();
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.seen.store(elapsed, Ordering::Relaxed);
+        lost
+    }
+
+    /// For how long the database has been out of reach; `None` while it is not, or only for a moment.
+    pub(crate) fn lost_for(&self) -> Option<Duration> {
+        let seen = Duration::from_millis(self.seen.load(Ordering::Relaxed));
+        let away = self.started.elapsed().saturating_sub(seen);
+        (away >= PATIENCE).then_some(away)
+    }
+}
 
 /// The server's state.
 #[derive(Serialize, ToSchema)]
@@ -28,17 +60,6 @@ struct HealthBody {
 }
 
 impl App {
-    /// For how many seconds the database has been out of reach; `None` while it is not, or only
-    /// for a moment.
-    pub(crate) fn cut_off_for(&self) -> Option<i64> {
-        let since = self.cut_off_since.load(Ordering::Relaxed);
-        if since == 0 {
-            return None;
-        }
-        let seconds = (Utc::now().timestamp_millis() - since) / 1_000;
-        (seconds >= PATIENCE).then_some(seconds)
-    }
-
     fn health(&self) -> HealthBody {
         HealthBody {
             status: "ok".to_owned(),
@@ -62,10 +83,11 @@ pub(crate) async fn readyz(app: Data<Arc<App>>) -> Result<HttpResponse, Problem>
     if *app.stopping.borrow() {
         return Err(Problem::unavailable("the server is stopping", 1));
     }
-    match app.cut_off_for() {
-        Some(seconds) => Err(Problem::unavailable(
+    match app.contact.lost_for() {
+        Some(away) => Err(Problem::unavailable(
             format!(
-                "the database has been out of reach for {seconds} s; snapshots are still served"
+                "the database has been out of reach for {} s; snapshots are still served",
+                away.as_secs()
             ),
             5,
         )),

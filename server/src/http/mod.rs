@@ -24,7 +24,7 @@ pub use openapi::openapi;
 pub use server::{Running, Server, ServerConfig};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::watch;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -33,6 +33,7 @@ use crate::service::{Failure, Services};
 use crate::token::TokenKeys;
 
 use error::Problem;
+use health::Contact;
 
 /// What every handler has at hand.
 pub(crate) struct App {
@@ -40,8 +41,8 @@ pub(crate) struct App {
     pub(crate) keys: Arc<TokenKeys>,
     /// Set when the server is about to stop.
     pub(crate) stopping: watch::Receiver<bool>,
-    /// Since when the database cannot be reached, in milliseconds since 1970; 0 while it can.
-    pub(crate) cut_off_since: Arc<AtomicI64>,
+    /// When the database was last seen to be there.
+    pub(crate) contact: Arc<Contact>,
     /// How many streams are open.
     pub(crate) streams: Arc<AtomicUsize>,
 }

@@ -49,8 +49,8 @@ pub(crate) async fn snapshot(
     };
     response.insert_header((ETAG, published.etag()));
     response.insert_header((CACHE_CONTROL, "no-cache"));
-    if let Some(seconds) = app.cut_off_for() {
-        response.insert_header(("Switchover-Stale", seconds.to_string()));
+    if let Some(away) = app.contact.lost_for() {
+        response.insert_header(("Switchover-Stale", away.as_secs().to_string()));
     }
     if has(&request, published.etag()) {
         return Ok(response.finish());
@@ -73,7 +73,7 @@ pub(crate) async fn stream(
     caller: SdkCaller,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    if *app.stopping.borrow() || app.cut_off_for().is_some() {
+    if *app.stopping.borrow() || app.contact.lost_for().is_some() {
         return Err(Problem::unavailable(
             "this node is leaving: connect again",
             1,
@@ -140,7 +140,7 @@ fn events(
                     }
                     _ = beat.tick() => {
                         let revoked = app.services.access().environment_of(&key).is_none();
-                        if revoked || app.cut_off_for().is_some() {
+                        if revoked || app.contact.lost_for().is_some() {
                             return;
                         }
                         yield Ok(BEAT);

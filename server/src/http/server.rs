@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, HttpServer};
-use chrono::Utc;
 use tokio::sync::watch;
 use utoipa_actix_web::{AppExt as _, scope};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::error::Problem;
+use crate::http::health::Contact;
 use crate::http::openapi::methods;
 use crate::http::{App, api, log, openapi, root, sdk};
 use crate::service::Services;
@@ -73,13 +73,13 @@ impl Server {
     pub fn start(self) -> io::Result<Running> {
         let listener = TcpListener::bind(&self.config.listen)?;
         let address = listener.local_addr()?;
-        let cut_off_since = Arc::new(AtomicI64::new(0));
+        let contact = Arc::new(Contact::now());
         let (stopping, stopping_seen) = watch::channel(false);
         let app = Arc::new(App {
             services: Arc::clone(&self.services),
             keys: self.keys,
             stopping: stopping_seen,
-            cut_off_since: Arc::clone(&cut_off_since),
+            contact: Arc::clone(&contact),
             streams: Arc::new(AtomicUsize::new(0)),
         });
         let (stop, stop_asked) = tokio::sync::mpsc::unbounded_channel();
@@ -102,7 +102,7 @@ impl Server {
             let (services, watching) = (Arc::clone(&self.services), Arc::clone(&watching));
             thread::Builder::new()
                 .name("switchover-watch".to_owned())
-                .spawn(move || Watch::new(services, cut_off_since).run(&watching))?
+                .spawn(move || Watch::new(services, contact).run(&watching))?
         };
         Ok(Running {
             address,
@@ -296,16 +296,18 @@ fn matches(template: &str, path: &str) -> bool {
 /// Keeps what is published up to date with the database, and closes what has ended.
 struct Watch {
     services: Arc<Services>,
-    cut_off_since: Arc<AtomicI64>,
+    contact: Arc<Contact>,
+    failing: bool,
     hints: Option<Hints>,
     forgotten: Instant,
 }
 
 impl Watch {
-    fn new(services: Arc<Services>, cut_off_since: Arc<AtomicI64>) -> Watch {
+    fn new(services: Arc<Services>, contact: Arc<Contact>) -> Watch {
         Watch {
             services,
-            cut_off_since,
+            contact,
+            failing: false,
             hints: None,
             forgotten: Instant::now(),
         }
@@ -349,8 +351,9 @@ impl Watch {
             .and_then(|()| self.services.catch_up());
         match done {
             Ok(()) => {
-                if self.cut_off_since.swap(0, Ordering::Relaxed) != 0 {
-                    tracing::info!("the database is back");
+                self.failing = false;
+                if let Some(away) = self.contact.made() {
+                    tracing::info!(away_s = away.as_secs(), "the database is back");
                 }
                 if self.hints.is_none() && self.services.store().database().is_shared() {
                     self.listen();
@@ -359,16 +362,10 @@ impl Watch {
             }
             Err(StoreError::Busy) => {}
             Err(error) => {
-                let now = Utc::now().timestamp_millis();
-                let first = self.cut_off_since.compare_exchange(
-                    0,
-                    now,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                );
-                if first.is_ok() {
+                if !self.failing {
                     tracing::error!(%error, "the database is out of reach; serving what is known");
                 }
+                self.failing = true;
             }
         }
     }

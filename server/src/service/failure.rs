@@ -55,6 +55,8 @@ pub enum Failure {
     },
     /// The idempotency key was used for another request body.
     IdempotencyMismatch,
+    /// The same request, by its idempotency key, was being carried out and now is done.
+    JustDone,
     /// The database did not answer as it should.
     Store(StoreError),
 }
@@ -98,6 +100,7 @@ impl fmt::Display for Failure {
             Failure::IdempotencyMismatch => {
                 f.write_str("this idempotency key was used for another request")
             }
+            Failure::JustDone => f.write_str("the same request has just been carried out"),
             Failure::Store(error) => write!(f, "{error}"),
         }
     }

@@ -187,26 +187,36 @@ impl Services {
         work: impl FnOnce(&mut Work<'_, '_>) -> Result<T, Failure>,
     ) -> Result<Answer, Failure> {
         let now = self.now();
-        let (answer, touched) = self.store.write::<_, Failure>(|tx| {
+        let changed = self.store.write::<_, Failure>(|tx| {
             if let Some(answer) = replay(tx, ctx)? {
                 return Ok((answer, BTreeSet::new()));
+            }
+            if let Some(key) = &ctx.idempotency {
+                tx.claim_receipt(key, now).map_err(|error| match error {
+                    StoreError::Duplicate => Failure::JustDone,
+                    other => Failure::Store(other),
+                })?;
             }
             let mut unit = Work::new(tx, ctx, now);
             let done = work(&mut unit)?;
             let touched = unit.finish()?;
             let receipt = render(&done);
             if let Some(key) = &ctx.idempotency {
-                match tx.keep_receipt(key, &receipt, now) {
-                    Err(StoreError::Duplicate) => return Err(Failure::Store(StoreError::Busy)),
-                    kept => kept?,
-                }
+                tx.keep_receipt(key, &receipt)?;
             }
             let answer = Answer {
                 receipt,
                 replayed: false,
             };
             Ok((answer, touched))
-        })?;
+        });
+        let (answer, touched) = match changed {
+            Err(Failure::JustDone) => {
+                let answer = self.store.read(|tx| replay(tx, ctx))?;
+                return answer.ok_or(Failure::JustDone);
+            }
+            changed => changed?,
+        };
         // The change is durable. What cannot be published now, the next look at the database will.
         for environment in touched {
             if let Err(error) = self.publish(&environment) {

@@ -143,7 +143,7 @@ pub(super) fn connect(database: &Database) -> Result<AnyConnection, ConnectionEr
         }
         #[cfg(feature = "postgres")]
         Database::Postgres(url) => {
-            let mut postgres = PgConnection::establish(url)?;
+            let mut postgres = PgConnection::establish(&impatient(url))?;
             postgres
                 .batch_execute(
                     "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
@@ -157,6 +157,20 @@ pub(super) fn connect(database: &Database) -> Result<AnyConnection, ConnectionEr
             "this build has no PostgreSQL".to_owned(),
         )),
     }
+}
+
+/// The address with deadlines, unless it has its own: a partition answers nothing at all, and would
+/// be waited for as long as the operating system pleases.
+#[cfg(feature = "postgres")]
+fn impatient(url: &str) -> String {
+    let mut url = url.to_owned();
+    for (option, value) in [("connect_timeout", "3"), ("tcp_user_timeout", "5000")] {
+        if !url.contains(option) {
+            let separator = if url.contains('?') { '&' } else { '?' };
+            url.push_str(&format!("{separator}{option}={value}"));
+        }
+    }
+    url
 }
 
 /// How a transaction is meant.

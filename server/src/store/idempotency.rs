@@ -63,14 +63,14 @@ impl Tx<'_> {
         .transpose()
     }
 
-    /// Keeps an answer, in the transaction of the change that it speaks of.
+    /// Claims a key for this transaction, before anything else is done: whoever sends the same
+    /// request at the same time waits here.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] when the same request is being carried out elsewhere.
-    pub fn keep_receipt(
+    /// [`StoreError::Duplicate`] when the request has just been carried out elsewhere.
+    pub fn claim_receipt(
         &mut self,
         key: &IdempotencyKey,
-        receipt: &Receipt,
         at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         diesel::insert_into(idempotency::table)
@@ -80,12 +80,36 @@ impl Tx<'_> {
                 idempotency::path.eq(&key.path),
                 idempotency::key.eq(&key.key),
                 idempotency::body_hash.eq(&key.body_hash),
-                idempotency::status.eq(i32::from(receipt.status)),
-                idempotency::etag.eq(receipt.etag.as_deref()),
-                idempotency::body.eq(&receipt.body),
+                idempotency::status.eq(0),
+                idempotency::body.eq(""),
                 idempotency::created_at.eq(time(at)),
             ))
             .execute(self.connection)?;
+        Ok(())
+    }
+
+    /// Keeps the answer under its claimed key, in the transaction of the change that it speaks of.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn keep_receipt(
+        &mut self,
+        key: &IdempotencyKey,
+        receipt: &Receipt,
+    ) -> Result<(), StoreError> {
+        diesel::update(
+            idempotency::table
+                .filter(idempotency::subject.eq(&key.subject))
+                .filter(idempotency::method.eq(&key.method))
+                .filter(idempotency::path.eq(&key.path))
+                .filter(idempotency::key.eq(&key.key)),
+        )
+        .set((
+            idempotency::status.eq(i32::from(receipt.status)),
+            idempotency::etag.eq(receipt.etag.as_deref()),
+            idempotency::body.eq(&receipt.body),
+        ))
+        .execute(self.connection)?;
         Ok(())
     }
 
