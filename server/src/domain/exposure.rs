@@ -1,8 +1,14 @@
 //! How much of the traffic may take the new path, and whether a change raises that.
 
+use std::collections::BTreeSet;
+
 use switchover::{EnvironmentKind, Percent, Setting, Stage};
 
-use crate::domain::rollout::Cohort;
+/// Keys that are treated apart from the ramp; each 1 to 256 bytes.
+pub type Cohort = BTreeSet<Box<str>>;
+
+/// The most keys that a rollout's cohorts may have each.
+pub const LARGEST_COHORT: usize = 1_000;
 
 /// The result of stage, setting, halt and cohorts. Environment variables are the installation's own
 /// business and do not count.

@@ -3,8 +3,6 @@
 //!
 //! Exposure has one door: whatever raises it, by whichever command, passes [`door`].
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use switchover::{EnvironmentKind, Percent, RouteKey, Setting, Stage};
@@ -12,8 +10,10 @@ use switchover::{EnvironmentKind, Percent, RouteKey, Setting, Stage};
 use crate::domain::actor::{Actor, Role};
 use crate::domain::approval::Approval;
 use crate::domain::environment::{Environment, EnvironmentKey};
+use crate::domain::exposure::Cohort;
 use crate::domain::gate::{self, GateFacts, GateReport, GateState};
-use crate::domain::rollout::{AcceptanceWindow, Cohort, Halt, Rollout};
+use crate::domain::refusal::Refusal;
+use crate::domain::rollout::{AcceptanceWindow, Halt, Rollout};
 use crate::domain::route::Route;
 
 /// The longest acceptance window.
@@ -122,75 +122,6 @@ impl Facts {
         gate::evaluate(&gates, to, &facts)
     }
 }
-
-/// Why something may not happen. Nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The lifecycle has no such step from here.
-    InvalidTransition(String),
-    /// Gates that do not pass; all of them.
-    GatesNotMet {
-        /// The stage wanted.
-        to: Stage,
-        /// Every gate that does not pass.
-        gates: Vec<GateReport>,
-    },
-    /// The role does not suffice.
-    Forbidden {
-        /// The role that would.
-        needs: Role,
-        /// For what.
-        to_do: String,
-    },
-    /// The rollout is halted.
-    Halted(String),
-    /// The stage is mandatory, and nothing but a demotion changes that.
-    Mandatory(String),
-    /// The route is retired, which is final.
-    Retired(RouteKey),
-    /// It would raise exposure before opt-in outside an acceptance window.
-    WindowNeeded(String),
-    /// Routes that require this one would be ahead of it.
-    Dependents {
-        /// Those routes and their stage here.
-        ahead: Vec<(RouteKey, Stage)>,
-        /// What would be right.
-        detail: String,
-    },
-    /// A value that cannot be.
-    Invalid {
-        /// Which field.
-        field: &'static str,
-        /// What would be right.
-        detail: String,
-    },
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refusal::InvalidTransition(detail)
-            | Refusal::Halted(detail)
-            | Refusal::Mandatory(detail)
-            | Refusal::WindowNeeded(detail)
-            | Refusal::Dependents { detail, .. } => f.write_str(detail),
-            Refusal::GatesNotMet { to, gates } => {
-                let names: Vec<&str> = gates.iter().map(|report| report.gate).collect();
-                write!(f, "promotion to {to} needs: {}", names.join(", "))
-            }
-            Refusal::Forbidden { needs, to_do } => {
-                write!(f, "{to_do} needs the role {needs} or above")
-            }
-            Refusal::Retired(route) => write!(
-                f,
-                "`{route}` is retired, which is final: it stays mandatory for ever"
-            ),
-            Refusal::Invalid { field, detail } => write!(f, "{field}: {detail}"),
-        }
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// A change of a rollout that the rules allow.
 #[derive(Clone, Debug, PartialEq)]

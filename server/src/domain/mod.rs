@@ -11,6 +11,7 @@ pub mod gate;
 pub mod lifecycle;
 pub mod naming;
 pub mod policy;
+pub mod refusal;
 pub mod rollout;
 pub mod route;
 pub mod text;

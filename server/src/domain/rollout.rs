@@ -1,19 +1,11 @@
 //! A route in one environment.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use switchover::{Percent, RouteKey, Setting, Stage};
 
 use crate::domain::environment::EnvironmentKey;
-use crate::domain::exposure::Exposure;
-
-/// Keys that are treated apart from the ramp; each 1 to 256 bytes.
-pub type Cohort = BTreeSet<Box<str>>;
-
-/// The most keys that a rollout's cohorts may have each.
-pub const LARGEST_COHORT: usize = 1_000;
+use crate::domain::exposure::{Cohort, Exposure};
 
 /// Since when, by whom and why everything takes the old path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use crate::domain::lifecycle::Refusal;
+use crate::domain::refusal::Refusal;
 use crate::domain::route::FieldError;
 use crate::service::{Existing, Failure, Missing};
 use crate::store::StoreError;

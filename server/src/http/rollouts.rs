@@ -12,7 +12,8 @@ use switchover::{Percent, Setting, Stage};
 use utoipa::ToSchema;
 
 use crate::domain::environment::Environment;
-use crate::domain::rollout::{Cohort, LARGEST_COHORT, Rollout};
+use crate::domain::exposure::{Cohort, LARGEST_COHORT};
+use crate::domain::rollout::Rollout;
 use crate::domain::text::Reason;
 use crate::http::App;
 use crate::http::error::Problem;

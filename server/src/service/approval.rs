@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use switchover::Stage;
 
 use crate::domain::approval::{Approval, ApprovalDigest};
-use crate::domain::lifecycle::Refusal;
+use crate::domain::refusal::Refusal;
 use crate::service::rollout::{Target, load};
 use crate::service::{Answer, Ctx, Failure, Render, Services};
 

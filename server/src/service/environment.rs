@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use switchover::{EnvironmentKind, Setting, Stage};
 
 use crate::domain::environment::{Environment, EnvironmentKey, NewEnvironment};
-use crate::domain::rollout::{Cohort, Rollout};
+use crate::domain::exposure::Cohort;
+use crate::domain::rollout::Rollout;
 use crate::domain::text::Reason;
 use crate::service::{Answer, Ctx, Existing, Failure, Render, Services, epoch};
 use crate::store::{RouteFilter, StoreError, Tx};

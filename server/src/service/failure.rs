@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::lifecycle::Refusal;
+use crate::domain::refusal::Refusal;
 use crate::domain::route::FieldError;
 use crate::store::StoreError;
 

@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod rollout;
 mod route;
+mod route_change;
 mod sdk_key;
 mod token;
 mod work;
@@ -31,7 +32,8 @@ pub use environment::EnvironmentPatch;
 pub use explain::Explained;
 pub use failure::{Existing, Failure, Missing, RowErrors};
 pub use rollout::{Change, Changed, HaltSelection, Halted, Target, rollout_tag};
-pub use route::{NewRoute, RoutePatch, RouteWithRollouts};
+pub use route::RouteWithRollouts;
+pub use route_change::RoutePatch;
 pub use sdk_key::{CreatedSdkKey, NewSdkKeyRequest};
 pub use token::Revocation;
 

@@ -7,16 +7,14 @@ use serde_json::{Value, json};
 use switchover::{Entry, EnvironmentKind, RouteKey, Setting, Source, Stage, Table};
 
 use crate::domain::environment::Environment;
-use crate::domain::lifecycle::{Command, Refusal};
-use crate::domain::rollout::{Cohort, Rollout};
-use crate::domain::route::{FieldError, Labels, Links, Operation, RawRoute, Route, RouteSpec};
+use crate::domain::exposure::Cohort;
+use crate::domain::refusal::Refusal;
+use crate::domain::rollout::Rollout;
+use crate::domain::route::{FieldError, RawRoute, Route, RouteSpec};
 use crate::domain::text::Reason;
 use crate::service::work::Work;
 use crate::service::{Answer, Ctx, Existing, Failure, Render, RowErrors, Services, epoch};
 use crate::store::{RouteFilter, StoreError, Tx};
-
-/// What a person says of a new route.
-pub type NewRoute = RawRoute;
 
 /// A route with its rollouts, by the position of their environment.
 #[derive(Clone, Debug)]
@@ -27,25 +25,6 @@ pub struct RouteWithRollouts {
     pub rollouts: Vec<(Rollout, Environment)>,
     /// The tag of both.
     pub tag: String,
-}
-
-/// What is to be different about a route; `None` leaves a field as it is.
-#[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "as in RouteSpec")]
-pub struct RoutePatch {
-    pub endpoint: Option<String>,
-    pub operation: Option<Operation>,
-    pub owner: Option<String>,
-    pub policy: Option<String>,
-    pub requires: Option<Vec<String>>,
-    /// `Some(None)` takes the route out of its group.
-    pub ramp_group: Option<Option<String>>,
-    pub labels: Option<Labels>,
-    pub contacts: Option<Labels>,
-    pub description: Option<String>,
-    pub links: Option<Links>,
-    /// Whether the route is demoted where it would be ahead of what it requires.
-    pub cascade: bool,
 }
 
 impl Services {
@@ -114,24 +93,6 @@ impl Services {
                 refused.sort_by_key(|row| row.index);
                 Err(Failure::Rows(refused))
             }
-        })
-    }
-
-    /// Changes what is said of a route.
-    ///
-    /// # Errors
-    /// When there is none, it has changed, or what it would be is not allowed.
-    pub fn patch_route(
-        &self,
-        ctx: &Ctx,
-        key: &RouteKey,
-        patch: &RoutePatch,
-        reason: &Reason,
-        render: Render<'_, RouteWithRollouts>,
-    ) -> Result<Answer, Failure> {
-        self.change(ctx, render, |work| {
-            apply_patch(work, key, patch, reason)?;
-            with_rollouts(work.tx, key)
         })
     }
 
@@ -215,7 +176,7 @@ impl Services {
     }
 }
 
-fn with_rollouts(tx: &mut Tx<'_>, key: &RouteKey) -> Result<RouteWithRollouts, Failure> {
+pub(super) fn with_rollouts(tx: &mut Tx<'_>, key: &RouteKey) -> Result<RouteWithRollouts, Failure> {
     let route = tx
         .route(key)?
         .ok_or_else(|| Failure::missing("route", key))?;
@@ -248,7 +209,7 @@ fn assemble(
     }
 }
 
-fn expect_tag(ctx: &Ctx, found: &RouteWithRollouts) -> Result<(), Failure> {
+pub(super) fn expect_tag(ctx: &Ctx, found: &RouteWithRollouts) -> Result<(), Failure> {
     match &ctx.if_match {
         Some(expected) if *expected != found.tag => Err(Failure::Precondition {
             current: found.tag.clone(),
@@ -264,7 +225,7 @@ fn lock_all_environments(work: &mut Work<'_, '_>) -> Result<Vec<Environment>, Fa
     Ok(work.tx.environments()?)
 }
 
-fn lock_route(work: &mut Work<'_, '_>, key: &RouteKey) -> Result<(), Failure> {
+pub(super) fn lock_route(work: &mut Work<'_, '_>, key: &RouteKey) -> Result<(), Failure> {
     let environments = work.tx.environments()?;
     let by_key: BTreeSet<_> = environments.iter().map(|found| &found.key).collect();
     for environment in by_key {
@@ -346,7 +307,7 @@ fn taken_meanwhile(error: StoreError) -> Failure {
 }
 
 /// Requirements must exist, and the whole must stay decidable: judged by what decides.
-fn check_requirements(tx: &mut Tx<'_>, spec: &RouteSpec) -> Result<(), Failure> {
+pub(super) fn check_requirements(tx: &mut Tx<'_>, spec: &RouteSpec) -> Result<(), Failure> {
     if spec.requires.is_empty() {
         return Ok(());
     }
@@ -396,119 +357,8 @@ fn required_first(specs: &[(usize, RouteSpec)]) -> Vec<&(usize, RouteSpec)> {
     ordered
 }
 
-fn apply_patch(
-    work: &mut Work<'_, '_>,
-    key: &RouteKey,
-    patch: &RoutePatch,
-    reason: &Reason,
-) -> Result<(), Failure> {
-    lock_route(work, key)?;
-    let found = with_rollouts(work.tx, key)?;
-    expect_tag(work.ctx, &found)?;
-    let before = &found.route;
-    if before.retired_at.is_some() {
-        return Err(Failure::Refused(Refusal::Retired(key.clone())));
-    }
-    let spec = patched(&before.spec, patch)?;
-    if spec == before.spec {
-        return Ok(());
-    }
-    if spec.ramp_group != before.spec.ramp_group {
-        refuse_regrouping(&found)?;
-    }
-    if spec.requires != before.spec.requires {
-        check_requirements(work.tx, &spec)?;
-        stay_behind_requirements(work, &found, &spec, patch.cascade, reason)?;
-    }
-    let mut after = before.clone();
-    after.spec = spec;
-    after.revision += 1;
-    work.tx.update_route(&after, before.revision)?;
-    let publishes = after.spec.requires != before.spec.requires
-        || after.spec.ramp_group != before.spec.ramp_group;
-    if publishes {
-        for (_, environment) in &found.rollouts {
-            let revision = work.revision(&environment.key)?;
-            work.tx.republish(key, &environment.key, revision)?;
-        }
-    }
-    let record = (described(before), described(&after));
-    work.record("route_change", Some(key), None, reason.as_str(), record);
-    Ok(())
-}
-
-fn patched(spec: &RouteSpec, patch: &RoutePatch) -> Result<RouteSpec, Failure> {
-    let mut raw = spec.to_raw();
-    let patch = patch.clone();
-    raw.endpoint = patch.endpoint.unwrap_or(raw.endpoint);
-    raw.operation = patch.operation.unwrap_or(raw.operation);
-    raw.owner = patch.owner.unwrap_or(raw.owner);
-    raw.policy = patch.policy.or(raw.policy);
-    raw.requires = patch.requires.unwrap_or(raw.requires);
-    raw.ramp_group = patch.ramp_group.unwrap_or(raw.ramp_group);
-    raw.labels = patch.labels.unwrap_or(raw.labels);
-    raw.contacts = patch.contacts.unwrap_or(raw.contacts);
-    raw.description = patch.description.unwrap_or(raw.description);
-    raw.links = patch.links.unwrap_or(raw.links);
-    RouteSpec::parse(raw).map_err(Failure::Invalid)
-}
-
-/// Another group is another selection of keys: in the middle of a ramp keys would move back.
-fn refuse_regrouping(found: &RouteWithRollouts) -> Result<(), Failure> {
-    let ramping: Vec<String> = found
-        .rollouts
-        .iter()
-        .filter(|(rollout, _)| matches!(rollout.setting, Setting::Ramp { .. }))
-        .map(|(rollout, _)| rollout.environment.to_string())
-        .collect();
-    if ramping.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::Conflict(format!(
-        "the ramp group cannot change while the route is on a ramp ({}): keys would move back",
-        ramping.join(", ")
-    )))
-}
-
-fn stay_behind_requirements(
-    work: &mut Work<'_, '_>,
-    found: &RouteWithRollouts,
-    spec: &RouteSpec,
-    cascade: bool,
-    reason: &Reason,
-) -> Result<(), Failure> {
-    let required: Vec<&str> = spec.requires.iter().map(RouteKey::as_str).collect();
-    let required = work.tx.rollouts_of(&required)?;
-    for (rollout, environment) in &found.rollouts {
-        let least = required
-            .iter()
-            .filter(|other| other.environment == environment.key)
-            .map(|other| other.stage)
-            .min();
-        match least {
-            Some(least) if least < rollout.stage && cascade => {
-                let command = Command::Demote {
-                    to: least,
-                    break_glass: false,
-                    halt: false,
-                };
-                work.run(&found.route, environment, &command, reason.as_str())?;
-            }
-            Some(least) if least < rollout.stage => {
-                return Err(Failure::Conflict(format!(
-                    "`{}` is at {} in {}, ahead of what it would require ({least}): promote that \
-                     first, or pass `cascade: true` to demote this one",
-                    spec.key, rollout.stage, environment.key
-                )));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// What the record keeps of a route.
-fn described(route: &Route) -> Value {
+pub(super) fn described(route: &Route) -> Value {
     let spec = &route.spec;
     json!({
         "flag": spec.flag,

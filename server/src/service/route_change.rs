@@ -1,0 +1,163 @@
+//! What is said of a route, changed.
+
+use switchover::{RouteKey, Setting};
+
+use crate::domain::lifecycle::Command;
+use crate::domain::refusal::Refusal;
+use crate::domain::route::{Labels, Links, Operation, RouteSpec};
+use crate::domain::text::Reason;
+use crate::service::route::{
+    RouteWithRollouts, check_requirements, described, expect_tag, lock_route, with_rollouts,
+};
+use crate::service::work::Work;
+use crate::service::{Answer, Ctx, Failure, Render, Services};
+
+/// What is to be different about a route; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "as in RouteSpec")]
+pub struct RoutePatch {
+    pub endpoint: Option<String>,
+    pub operation: Option<Operation>,
+    pub owner: Option<String>,
+    pub policy: Option<String>,
+    pub requires: Option<Vec<String>>,
+    /// `Some(None)` takes the route out of its group.
+    pub ramp_group: Option<Option<String>>,
+    pub labels: Option<Labels>,
+    pub contacts: Option<Labels>,
+    pub description: Option<String>,
+    pub links: Option<Links>,
+    /// Whether the route is demoted where it would be ahead of what it requires.
+    pub cascade: bool,
+}
+
+impl Services {
+    /// Changes what is said of a route.
+    ///
+    /// # Errors
+    /// When there is none, it has changed, or what it would be is not allowed.
+    pub fn patch_route(
+        &self,
+        ctx: &Ctx,
+        key: &RouteKey,
+        patch: &RoutePatch,
+        reason: &Reason,
+        render: Render<'_, RouteWithRollouts>,
+    ) -> Result<Answer, Failure> {
+        self.change(ctx, render, |work| {
+            apply_patch(work, key, patch, reason)?;
+            with_rollouts(work.tx, key)
+        })
+    }
+}
+
+fn apply_patch(
+    work: &mut Work<'_, '_>,
+    key: &RouteKey,
+    patch: &RoutePatch,
+    reason: &Reason,
+) -> Result<(), Failure> {
+    lock_route(work, key)?;
+    let found = with_rollouts(work.tx, key)?;
+    expect_tag(work.ctx, &found)?;
+    let before = &found.route;
+    if before.retired_at.is_some() {
+        return Err(Failure::Refused(Refusal::Retired(key.clone())));
+    }
+    let spec = patched(&before.spec, patch)?;
+    if spec == before.spec {
+        return Ok(());
+    }
+    if spec.ramp_group != before.spec.ramp_group {
+        refuse_regrouping(&found)?;
+    }
+    if spec.requires != before.spec.requires {
+        check_requirements(work.tx, &spec)?;
+        stay_behind_requirements(work, &found, &spec, patch.cascade, reason)?;
+    }
+    let mut after = before.clone();
+    after.spec = spec;
+    after.revision += 1;
+    work.tx.update_route(&after, before.revision)?;
+    let publishes = after.spec.requires != before.spec.requires
+        || after.spec.ramp_group != before.spec.ramp_group;
+    if publishes {
+        for (_, environment) in &found.rollouts {
+            let revision = work.revision(&environment.key)?;
+            work.tx.republish(key, &environment.key, revision)?;
+        }
+    }
+    let record = (described(before), described(&after));
+    work.record("route_change", Some(key), None, reason.as_str(), record);
+    Ok(())
+}
+
+fn patched(spec: &RouteSpec, patch: &RoutePatch) -> Result<RouteSpec, Failure> {
+    let mut raw = spec.to_raw();
+    let patch = patch.clone();
+    raw.endpoint = patch.endpoint.unwrap_or(raw.endpoint);
+    raw.operation = patch.operation.unwrap_or(raw.operation);
+    raw.owner = patch.owner.unwrap_or(raw.owner);
+    raw.policy = patch.policy.or(raw.policy);
+    raw.requires = patch.requires.unwrap_or(raw.requires);
+    raw.ramp_group = patch.ramp_group.unwrap_or(raw.ramp_group);
+    raw.labels = patch.labels.unwrap_or(raw.labels);
+    raw.contacts = patch.contacts.unwrap_or(raw.contacts);
+    raw.description = patch.description.unwrap_or(raw.description);
+    raw.links = patch.links.unwrap_or(raw.links);
+    RouteSpec::parse(raw).map_err(Failure::Invalid)
+}
+
+/// Another group is another selection of keys: in the middle of a ramp keys would move back.
+fn refuse_regrouping(found: &RouteWithRollouts) -> Result<(), Failure> {
+    let ramping: Vec<String> = found
+        .rollouts
+        .iter()
+        .filter(|(rollout, _)| matches!(rollout.setting, Setting::Ramp { .. }))
+        .map(|(rollout, _)| rollout.environment.to_string())
+        .collect();
+    if ramping.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Conflict(format!(
+        "the ramp group cannot change while the route is on a ramp ({}): keys would move back",
+        ramping.join(", ")
+    )))
+}
+
+fn stay_behind_requirements(
+    work: &mut Work<'_, '_>,
+    found: &RouteWithRollouts,
+    spec: &RouteSpec,
+    cascade: bool,
+    reason: &Reason,
+) -> Result<(), Failure> {
+    let required: Vec<&str> = spec.requires.iter().map(RouteKey::as_str).collect();
+    let required = work.tx.rollouts_of(&required)?;
+    for (rollout, environment) in &found.rollouts {
+        let least = required
+            .iter()
+            .filter(|other| other.environment == environment.key)
+            .map(|other| other.stage)
+            .min();
+        match least {
+            Some(least) if least < rollout.stage && cascade => {
+                let command = Command::Demote {
+                    to: least,
+                    break_glass: false,
+                    halt: false,
+                };
+                work.run(&found.route, environment, &command, reason.as_str())?;
+            }
+            Some(least) if least < rollout.stage => {
+                return Err(Failure::Conflict(format!(
+                    "`{}` is at {} in {}, ahead of what it would require ({least}): promote that \
+                     first, or pass `cascade: true` to demote this one",
+                    spec.key, rollout.stage, environment.key
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
