@@ -40,13 +40,9 @@ impl Default for Subscribers {
 }
 
 impl Subscribers {
-    pub(crate) fn tell(&self, change: &Change) {
-        // No lock is held, so that a callback may subscribe and unsubscribe.
-        for (_, callback) in self.callbacks.get().iter() {
-            if catch_unwind(AssertUnwindSafe(|| callback(change))).is_err() {
-                tracing::error!("callback for changes panicked");
-            }
-        }
+    /// Whoever is subscribed now.
+    pub(crate) fn audience(&self) -> Audience {
+        Audience(self.callbacks.get())
     }
 
     fn change(&self, change: impl FnOnce(&mut Callbacks)) {
@@ -54,6 +50,20 @@ impl Subscribers {
         let mut callbacks = Callbacks::clone(&writer.get());
         change(&mut callbacks);
         writer.set(Arc::new(callbacks));
+    }
+}
+
+/// Those who were subscribed when a change was made.
+pub(crate) struct Audience(Arc<Callbacks>);
+
+impl Audience {
+    /// Calls back. No lock is held, so that a callback may subscribe and unsubscribe.
+    pub(crate) fn tell(&self, change: &Change) {
+        for (_, callback) in self.0.iter() {
+            if catch_unwind(AssertUnwindSafe(|| callback(change))).is_err() {
+                tracing::error!("callback for changes panicked");
+            }
+        }
     }
 }
 

@@ -4,20 +4,21 @@
 //! clock serves.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
 static COUNTER: OnceLock<quanta::Clock> = OnceLock::new();
-static CALIBRATION: OnceLock<()> = OnceLock::new();
+static IS_CALIBRATING: AtomicBool = AtomicBool::new(false);
 
 /// Begins the calibration, once per process.
 pub(crate) fn warm_up() {
-    CALIBRATION.get_or_init(|| {
+    if !IS_CALIBRATING.swap(true, Ordering::Relaxed) {
         // Without a thread for it the system's clock goes on serving.
         let _ = thread::Builder::new()
             .name("switchover-clock".to_owned())
             .spawn(|| COUNTER.get_or_init(quanta::Clock::new));
-    });
+    }
 }
 
 /// A moment in the past.

@@ -39,7 +39,6 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Engine {
     settings: Settings,
-    slots: Slots,
     subscribers: Subscribers,
     is_closed: AtomicBool,
     first: Life,
@@ -49,6 +48,7 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 pub(crate) struct Life {
     process: u32,
+    slots: Slots,
     state: Published<State>,
     health: Mutex<Health>,
     heard: Condvar,
@@ -66,7 +66,6 @@ impl Engine {
         let first = Life::new(&settings, Arc::new(state), cache);
         Engine {
             settings,
-            slots: Slots::default(),
             subscribers: Subscribers::default(),
             is_closed: AtomicBool::new(false),
             first,
@@ -81,8 +80,9 @@ impl Engine {
         &self.subscribers
     }
 
+    /// Every route that this process or, before a fork, its parent has asked for.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> {
-        self.slots.iter()
+        self.lives().flat_map(|life| life.slots.iter())
     }
 
     /// The present state. Never waits.
@@ -98,7 +98,11 @@ impl Engine {
     /// The route's slot, its word written, and the stage that the code gives it noted.
     pub(crate) fn slot(self: &Arc<Self>, key: &str, compiled: Option<&Rollout>) -> Arc<Slot> {
         let life = self.life();
-        let (slot, is_new) = self.slots.find_or_add(key);
+        let inherited = self.lives().find_map(|life| life.slots.find(key));
+        let (slot, is_new) = match inherited {
+            Some(slot) => (Arc::clone(slot), false),
+            None => life.slots.find_or_add(key),
+        };
         let route = key.parse::<RouteKey>();
         if is_new && let Err(error) = &route {
             tracing::warn!(route = key, "route takes the old path: {error}");
@@ -127,16 +131,18 @@ impl Engine {
         let before = writer.get();
         let state = Arc::new(before.with_live(Arc::clone(&snapshot)));
         writer.set(Arc::clone(&state));
-        for slot in self.slots.iter() {
+        for slot in self.slots() {
             slot.publish(state.plan(slot.key()));
         }
         drop(writer);
+        // Whoever subscribes from here on sees the new state, and is not told that it is new.
+        let audience = self.subscribers.audience();
         life.health().is_ready = true;
         life.heard.notify_all();
-        for slot in self.slots.iter() {
+        for slot in self.slots() {
             warn_of_overrides(&state, slot.key());
         }
-        self.subscribers.tell(&Change {
+        audience.tell(&Change {
             environment: snapshot.environment().to_owned(),
             version: snapshot.version().clone(),
             routes: state.differs_from(&before),
@@ -205,6 +211,12 @@ impl Engine {
         }
         life
     }
+
+    fn lives(&self) -> impl Iterator<Item = &Life> {
+        std::iter::successors(Some(&self.first), |life| {
+            life.next.get().map(|next| &**next)
+        })
+    }
 }
 
 impl Settings {
@@ -218,6 +230,7 @@ impl Life {
     fn new(settings: &Settings, state: Arc<State>, cache: Option<Cache>) -> Life {
         Life {
             process: std::process::id(),
+            slots: Slots::default(),
             health: Mutex::new(Health::new(
                 settings.server.is_some(),
                 state.live().is_some(),

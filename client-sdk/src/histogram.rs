@@ -73,10 +73,13 @@ impl Buckets {
 
     /// The counter of a bucket, its octave allocated if need be.
     pub(crate) fn get_or_add(&self, bucket: Bucket) -> Option<&AtomicU64> {
-        self.octaves
-            .get(bucket.octave)?
-            .get_or_init(|| Box::new([const { AtomicU64::new(0) }; PER_OCTAVE]))
-            .get(bucket.place)
+        let octave = self.octaves.get(bucket.octave)?;
+        if octave.get().is_none() {
+            // Made before it is set: a fork in the middle of setting would hold up the child.
+            let cells = Box::new([const { AtomicU64::new(0) }; PER_OCTAVE]);
+            let _ = octave.set(cells);
+        }
+        octave.get()?.get(bucket.place)
     }
 
     /// Every bucket that counted something.

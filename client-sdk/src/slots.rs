@@ -1,8 +1,9 @@
-//! The routes that this process has asked for.
+//! The routes that one process has asked for.
 //!
-//! A list that only grows and has no lock, so that a thread that is gone after a fork cannot have
-//! taken one with it. Handles are resolved once and kept; a walk is for resolving them, and for
-//! whoever applies a snapshot.
+//! A list that only grows, and that is walked without a lock. A forked child begins one of its own
+//! and only reads its parent's, where a thread that is gone may have been about to add something.
+//! Handles are resolved once and kept; a walk is for resolving them, and for whoever applies a
+//! snapshot.
 
 use std::sync::{Arc, OnceLock};
 
@@ -37,6 +38,11 @@ impl Slots {
             }
             link = &node.next;
         }
+    }
+
+    /// The route's slot, if there is one.
+    pub(crate) fn find(&self, key: &str) -> Option<&Arc<Slot>> {
+        self.iter().find(|slot| slot.key() == key)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Slot>> {
