@@ -137,7 +137,7 @@ impl Engine {
         drop(writer);
         // Whoever subscribes from here on sees the new state, and is not told that it is new.
         let audience = self.subscribers.audience();
-        life.health().is_ready = true;
+        life.health().applied();
         life.heard.notify_all();
         for slot in self.slots() {
             warn_of_overrides(&state, slot.key());

@@ -78,4 +78,12 @@ impl Health {
             last_error: None,
         }
     }
+
+    /// A snapshot of the server's, or of a test's, is in use.
+    pub(crate) fn applied(&mut self) {
+        self.is_ready = true;
+        if self.mode.is_running() {
+            self.last_heard = Some(Instant::now());
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! Following a server that works.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use switchover::{Client, Mode, Path, Source, StartError};
+use switchover::{Client, Mode, Path, Reason, RouteSpec, Source, Stage, StartError};
 
 use crate::server::{Answer, Server, builder, eventually, nobody};
 use crate::{OFF, ON, PATIENCE};
@@ -61,6 +62,7 @@ fn changes_arrive_by_the_stream() {
     let client = server.client();
     let route = client.route("blame");
     assert!(client.wait_ready(PATIENCE));
+    assert!(client.status().age.is_some());
     assert_eq!(route.path("a"), Path::Old);
     eventually("the stream is open", || {
         client.status().mode == Mode::Streaming
@@ -275,4 +277,49 @@ fn a_client_without_a_server_is_ready() {
     assert!(client.flush(Duration::ZERO));
     assert_eq!(client.status().mode, Mode::Offline);
     assert_eq!(client.status().age, None);
+}
+
+/// Runs itself once more for each case, with the variables set: they are the process's.
+#[test]
+fn the_environment_names_the_server_and_overrides_routes() {
+    const CASE: &str = "SWITCHOVER_TEST_CASE";
+    if let Ok(case) = std::env::var(CASE) {
+        let started = Client::from_env();
+        match case.as_str() {
+            "both" => assert!(started.unwrap().route("blame").path("a") == Path::Old),
+            "neither" => {
+                let client = started.unwrap();
+                assert_eq!(client.status().mode, Mode::Offline);
+                let blame = RouteSpec::new("blame").flag("GITALY_BLAME");
+                let route = client.route(blame.stage(Stage::OptIn));
+                assert_eq!(route.decide("a").reason, Reason::EnvOn);
+            }
+            name => assert!(
+                matches!(started, Err(StartError::MissingVariable(missing)) if missing == name)
+            ),
+        }
+        return;
+    }
+    let server = Server::start();
+    let (url, key) = (server.url(), "sdk-key".to_owned());
+    for (case, url, key) in [
+        ("both", Some(&url), Some(&key)),
+        ("neither", None, None),
+        ("SWITCHOVER_URL", None, Some(&key)),
+        ("SWITCHOVER_SDK_KEY", Some(&url), None),
+    ] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([
+            "--exact",
+            "live::the_environment_names_the_server_and_overrides_routes",
+        ]);
+        command.env(CASE, case).env("GITALY_BLAME", "1");
+        command
+            .env_remove("SWITCHOVER_URL")
+            .env_remove("SWITCHOVER_SDK_KEY");
+        command.envs(url.map(|url| ("SWITCHOVER_URL", url)));
+        command.envs(key.map(|key| ("SWITCHOVER_SDK_KEY", key)));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{case}: {output:?}");
+    }
 }
