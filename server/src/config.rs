@@ -1,19 +1,22 @@
 //! Settings: a file, over it the environment, over that the command line. Nothing else in this
 //! crate reads the environment.
 
+mod args;
+
 use std::env;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::store::Database;
 use crate::token::{KEY_FILE, TokenError, TokenKeys};
 
-/// Where a client command looks for the server.
-pub const DEFAULT_URL: &str = "http://127.0.0.1:7070";
+pub use args::{ClientArgs, FileArgs, ServeArgs, StorageArgs};
+
+const DEFAULT_URL: &str = "http://127.0.0.1:7070";
 const DEFAULT_LISTEN: &str = "127.0.0.1:7070";
 const DEFAULT_DATA_DIR: &str = "./switchover-data";
 const SIGNING_KEY: &str = "SWITCHOVER_SIGNING_KEY";
@@ -27,52 +30,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// Which file to read.
-#[derive(Args, Clone, Debug, Default)]
-pub struct FileArgs {
-    /// TOML file with settings; the environment and the command line are stronger
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "SWITCHOVER_CONFIG",
-        help_heading = "Settings"
-    )]
-    pub config: Option<String>,
-}
-
-/// Where everything is kept.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Settings")]
-pub struct StorageArgs {
-    /// Directory of the database and the signing key [default: ./switchover-data]
-    #[arg(long, value_name = "DIR", env = "SWITCHOVER_DATA_DIR")]
-    pub data_dir: Option<String>,
-    /// sqlite://PATH or postgres://… [default: switchover.db in the data directory]
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SWITCHOVER_DATABASE_URL",
-        hide_env_values = true
-    )]
-    pub database: Option<String>,
-}
-
-/// How to serve.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Settings")]
-pub struct ServeArgs {
-    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7070]
-    #[arg(long, value_name = "ADDRESS", env = "SWITCHOVER_LISTEN")]
-    pub listen: Option<String>,
-    /// How log lines are written, to standard error [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    pub log_format: Option<LogFormat>,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "its type says it")]
-    pub storage: StorageArgs,
 }
 
 /// Why the settings cannot be used.
@@ -106,6 +63,12 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which log lines are written, in the syntax of `RUST_LOG`.
     pub log_filter: String,
+    /// The server that client commands talk to, without a slash at the end.
+    pub url: String,
+    /// Who client commands say they are.
+    pub token: Option<String>,
+    /// Who runs this.
+    pub user: String,
     /// Whether the reader wants no colours.
     pub no_color: bool,
     signing_key: Option<String>,
@@ -121,6 +84,8 @@ struct Said {
     signing_key: Option<String>,
     log_format: Option<LogFormat>,
     log: Option<String>,
+    url: Option<String>,
+    token: Option<String>,
 }
 
 impl Config {
@@ -143,6 +108,28 @@ impl Config {
     /// When the file or a value cannot be understood.
     pub fn for_storage(file: &FileArgs, args: &StorageArgs) -> Result<Config, ConfigError> {
         Config::resolve(file, Said::storage(args))
+    }
+
+    /// The settings of a command that talks to a server.
+    ///
+    /// # Errors
+    /// When the file or a value cannot be understood.
+    pub fn for_client(file: &FileArgs, args: &ClientArgs) -> Result<Config, ConfigError> {
+        let said = Said {
+            data_dir: args.data_dir.clone(),
+            url: args.url.clone(),
+            token: args.token.clone(),
+            ..Said::default()
+        };
+        let config = Config::resolve(file, said)?;
+        if config.url.starts_with("http://") || config.url.starts_with("https://") {
+            Ok(config)
+        } else {
+            Err(ConfigError(format!(
+                "`{}` is no server's address: write http://HOST:PORT",
+                config.url
+            )))
+        }
     }
 
     /// The key that signs tokens: the one that is set, else that of the data directory, which is
@@ -168,6 +155,15 @@ impl Config {
         self.signing_key.is_some() || self.data_dir.join(KEY_FILE).exists()
     }
 
+    /// Whether the database is there, as far as that shows without asking for it.
+    #[must_use]
+    pub fn has_database(&self) -> bool {
+        match &self.database {
+            Database::Sqlite(path) => path.exists(),
+            Database::Postgres(_) => true,
+        }
+    }
+
     fn resolve(file: &FileArgs, stronger: Said) -> Result<Config, ConfigError> {
         let file = match file.config.as_deref().filter(|path| !path.is_empty()) {
             Some(path) => read_file(Path::new(path))?,
@@ -184,12 +180,18 @@ impl Config {
             Some(url) => Database::parse(url).map_err(ConfigError)?,
             None => Database::Sqlite(data_dir.join("switchover.db")),
         };
+        let url = said.url.as_deref().unwrap_or(DEFAULT_URL);
         Ok(Config {
             listen: said.listen.unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
             data_dir,
             database,
             log_format: said.log_format.unwrap_or_default(),
             log_filter: said.log.unwrap_or_else(|| "info".to_owned()),
+            url: url.trim_end_matches('/').to_owned(),
+            token: said.token,
+            user: variable("USER")
+                .or_else(|| variable("LOGNAME"))
+                .unwrap_or_else(|| "somebody".to_owned()),
             no_color: variable("NO_COLOR").is_some(),
             signing_key: said.signing_key,
         })
@@ -217,6 +219,8 @@ impl Said {
             signing_key: text(self.signing_key, weaker.signing_key),
             log_format: self.log_format.or(weaker.log_format),
             log: text(self.log, weaker.log),
+            url: text(self.url, weaker.url),
+            token: text(self.token, weaker.token),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::cli::problem::Problem;
 use crate::config::ConfigError;
 use crate::store::StoreError;
 use crate::token::TokenError;
@@ -13,6 +14,17 @@ use crate::token::TokenError;
 pub(crate) enum CliError {
     /// What failed, in one line or more.
     Failed(String),
+    /// The server refused.
+    Refused(Box<Problem>),
+    /// There is no server at the address.
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// What happened.
+        why: String,
+    },
+    /// The answer is no, and has been printed.
+    No,
     /// The reader of standard output has gone, as `head` does: nobody is left to tell.
     ReaderGone,
 }
@@ -24,14 +36,14 @@ impl CliError {
 
     /// Tells standard error; gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
-        match self {
-            CliError::Failed(text) => {
-                // Standard error may be closed; the exit status still says it.
-                let _ = writeln!(io::stderr(), "switchover: {text}");
-                ExitCode::FAILURE
-            }
-            CliError::ReaderGone => ExitCode::SUCCESS,
+        if matches!(self, CliError::ReaderGone) {
+            return ExitCode::SUCCESS;
         }
+        if !matches!(self, CliError::No) {
+            // Standard error may be closed; the exit status still says it.
+            let _ = writeln!(io::stderr(), "switchover: {self}");
+        }
+        ExitCode::FAILURE
     }
 }
 
@@ -39,6 +51,13 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CliError::Failed(text) => f.write_str(text),
+            CliError::Refused(problem) => write!(f, "{problem}"),
+            CliError::Unreachable { url, why } => write!(
+                f,
+                "there is no server at {url} ({why})\n  start one with `switchover serve`, or name \
+                 another with --url or SWITCHOVER_URL"
+            ),
+            CliError::No => f.write_str("no"),
             CliError::ReaderGone => f.write_str("the reader has gone"),
         }
     }

@@ -1,10 +1,38 @@
-//! The command line: one command, one file.
+//! The command line: one command, one file. Commands that talk to a server are plain users of the
+//! REST interface.
 
+mod acceptance;
+mod api;
+mod approve;
+mod args;
+mod audit;
+mod cohorts;
+mod completions;
+mod demote;
+mod environment;
 mod error;
+mod explain;
+mod files;
+mod gates;
+mod halt;
+mod history;
+mod migrate;
+mod openapi;
 mod output;
+mod pairs;
+mod problem;
+mod promote;
+mod resume;
+mod rollout;
+mod route;
+mod sdk_key;
 mod serve;
+mod session;
+mod setting;
+mod status;
 mod token;
 mod ttl;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -26,20 +54,91 @@ pub struct Cli {
 enum Command {
     /// Run the server
     Serve(ServeArgs),
+    /// Every route in every environment: stage, share of the new path, halts
+    Status(status::StatusArgs),
+    /// Add, import, list, show and retire routes
+    #[command(subcommand)]
+    Route(route::RouteCommand),
+    /// Take a route one stage forward
+    Promote(promote::PromoteArgs),
+    /// Take a route any number of stages back
+    Demote(demote::DemoteArgs),
+    /// The kill switch: everything takes the old path until resumed
+    Halt(halt::HaltArgs),
+    /// Undo a halt
+    Resume(resume::ResumeArgs),
+    /// Set off, on or a ramp on top of the stage
+    Setting(setting::SettingArgs),
+    /// Name the keys that are treated apart from the ramp
+    Cohorts(cohorts::CohortsArgs),
+    /// Open or close an acceptance window
+    Acceptance(acceptance::AcceptanceArgs),
+    /// What a promotion needs, gate by gate
+    Gates(gates::GatesArgs),
+    /// Approve the promotion of a route as it is now
+    Approve(approve::ApproveArgs),
+    /// Why a caller gets what it gets
+    Explain(explain::ExplainArgs),
+    /// What happened to a route
+    History(history::HistoryArgs),
+    /// Who changed what, when and why
+    Audit(audit::AuditArgs),
+    /// List and add environments
+    #[command(subcommand)]
+    Environment(environment::EnvironmentCommand),
+    /// Make, list and revoke the keys of SDKs
+    #[command(subcommand)]
+    SdkKey(sdk_key::SdkKeyCommand),
     /// Make tokens for people and CI, and revoke them
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Bring the database up to this version
+    Migrate(migrate::MigrateArgs),
+    /// Print the description of the REST interface (OpenAPI)
+    Openapi,
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
 }
 
 /// Does what the arguments say; gives the exit status.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
+    let file = &cli.file;
     let done = match cli.command {
-        Command::Serve(args) => serve::run(&cli.file, &args),
-        Command::Token(command) => token::run(&cli.file, command),
+        Command::Serve(args) => serve::run(file, &args),
+        Command::Status(args) => status::run(file, &args),
+        Command::Route(command) => route::run(file, command),
+        Command::Promote(args) => promote::run(file, &args),
+        Command::Demote(args) => demote::run(file, &args),
+        Command::Halt(args) => halt::run(file, args),
+        Command::Resume(args) => resume::run(file, &args),
+        Command::Setting(args) => setting::run(file, &args),
+        Command::Cohorts(args) => cohorts::run(file, &args),
+        Command::Acceptance(args) => acceptance::run(file, &args),
+        Command::Gates(args) => gates::run(file, &args),
+        Command::Approve(args) => approve::run(file, &args),
+        Command::Explain(args) => explain::run(file, &args),
+        Command::History(args) => history::run(file, &args),
+        Command::Audit(args) => audit::run(file, &args),
+        Command::Environment(command) => environment::run(file, &command),
+        Command::SdkKey(command) => sdk_key::run(file, command),
+        Command::Token(command) => token::run(file, command),
+        Command::Migrate(args) => migrate::run(file, &args),
+        Command::Openapi => openapi::run(),
+        Command::Completions(args) => completions::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        super::Cli::command().debug_assert();
     }
 }

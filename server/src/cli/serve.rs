@@ -1,7 +1,7 @@
 //! `serve`: the server.
 
 use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use chrono::{Duration, Utc};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::error::CliError;
+use crate::cli::files::{make_private_dir, write_private};
 use crate::cli::output::say;
 use crate::config::{Config, FileArgs, LogFormat, ServeArgs};
 use crate::domain::actor::{Actor, Role};
@@ -99,33 +100,6 @@ fn keys_with_first_token(config: &Config) -> Result<Arc<TokenKeys>, CliError> {
 
 fn is_valid(token: &Path, keys: &TokenKeys) -> bool {
     fs::read_to_string(token).is_ok_and(|token| keys.verify(token.trim()).is_ok())
-}
-
-fn make_private_dir(path: &Path) -> Result<(), CliError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(path).map_err(|error| {
-        CliError::new(format!(
-            "cannot make the data directory {}: {error}",
-            path.display()
-        ))
-    })
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    writeln!(options.open(path)?, "{text}")
 }
 
 fn start_logging(config: &Config) -> Result<(), CliError> {

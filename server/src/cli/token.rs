@@ -1,12 +1,19 @@
 //! `token`: who people and CI are.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{Duration, Utc};
 use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::json;
 
+use crate::cli::args::ReasonArgs;
 use crate::cli::error::CliError;
 use crate::cli::output::say;
+use crate::cli::session::Session;
 use crate::cli::ttl;
-use crate::config::{Config, FileArgs, StorageArgs};
+use crate::cli::wire::Revocation;
+use crate::config::{ClientArgs, Config, FileArgs, StorageArgs};
 use crate::domain::actor::{Actor, Role};
 use crate::domain::text::bounded;
 
@@ -17,6 +24,8 @@ pub(crate) enum TokenCommand {
     /// Signs with the key in the data directory (made when there is none) or with
     /// SWITCHOVER_SIGNING_KEY; needs no running server.
     Create(CreateArgs),
+    /// Revoke a token, on every node within seconds
+    Revoke(RevokeArgs),
 }
 
 #[derive(Args, Debug)]
@@ -34,9 +43,21 @@ pub(crate) struct CreateArgs {
     storage: StorageArgs,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct RevokeArgs {
+    /// The token itself, or its `jti`
+    #[arg(value_name = "JTI")]
+    revoked: String,
+    #[command(flatten)]
+    reason: ReasonArgs,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
 pub(crate) fn run(file: &FileArgs, command: TokenCommand) -> Result<(), CliError> {
     match command {
         TokenCommand::Create(args) => create(file, args),
+        TokenCommand::Revoke(args) => revoke(file, &args),
     }
 }
 
@@ -47,6 +68,28 @@ fn create(file: &FileArgs, args: CreateArgs) -> Result<(), CliError> {
         role: args.role,
     };
     say(keys.sign(&actor, Utc::now(), args.ttl)?)
+}
+
+fn revoke(file: &FileArgs, args: &RevokeArgs) -> Result<(), CliError> {
+    let session = Session::open(file, &args.client)?;
+    let jti = jti_of(&args.revoked).unwrap_or_else(|| args.revoked.clone());
+    let body = json!({ "jti": jti, "reason": args.reason.reason });
+    let reply = session.post("/tokens/revocations", &body)?;
+    session.show(&reply, |_, done: Revocation| {
+        format!("{} is revoked", done.jti)
+    })
+}
+
+/// The identity that a token claims; `None` for what is no token. Whether it is a good one does not
+/// matter to revoke it.
+fn jti_of(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Claims {
+        jti: String,
+    }
+    let claims = token.split('.').nth(1)?;
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    Some(serde_json::from_slice::<Claims>(&claims).ok()?.jti)
 }
 
 fn parse_subject(text: &str) -> Result<String, String> {

@@ -95,6 +95,16 @@ impl Store {
     /// # Errors
     /// When it cannot be opened or migrated.
     pub fn open(database: Database) -> Result<Store, StoreError> {
+        let store = Store::connect(database)?;
+        store.migrate()?;
+        Ok(store)
+    }
+
+    /// Opens a database as it is.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn connect(database: Database) -> Result<Store, StoreError> {
         // The pool would try for seconds, and log each try, what an address or a path makes
         // impossible.
         drop(dialect::connect(&database)?);
@@ -105,13 +115,11 @@ impl Store {
             .connection_timeout(Duration::from_secs(3))
             .error_handler(Box::new(LogPoolErrors))
             .build(Manager(database.clone()))?;
-        let store = Store {
+        Ok(Store {
             database,
             pool,
             writer: Mutex::new(()),
-        };
-        store.migrate()?;
-        Ok(store)
+        })
     }
 
     /// Which database this is.

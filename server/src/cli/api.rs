@@ -1,0 +1,263 @@
+//! A user of the REST interface.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use ureq::http::{Method, Request};
+use ureq::{Agent, Body};
+
+use crate::cli::error::CliError;
+use crate::cli::problem::Problem;
+
+/// The most that a page of a list may have.
+const LARGEST_PAGE: usize = 1_000;
+/// An answer beyond this is none of ours, in bytes.
+const LARGEST_ANSWER: u64 = 256 * 1024 * 1024;
+/// An import of ten thousand routes takes seconds.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A server, as somebody.
+pub(crate) struct Api {
+    agent: Agent,
+    url: String,
+    token: String,
+}
+
+/// What the server answered.
+pub(crate) struct Reply {
+    text: String,
+    url: String,
+}
+
+impl Api {
+    pub(crate) fn new(url: &str, token: &str) -> Api {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // A token goes where it was sent, and nowhere else.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(Duration::from_secs(3)))
+            .timeout_global(Some(DEADLINE));
+        // A proxy for the way out does not lead back to this machine.
+        let config = if is_on_this_machine(url) {
+            config.proxy(None)
+        } else {
+            config
+        };
+        Api {
+            agent: config.build().into(),
+            url: url.to_owned(),
+            token: token.to_owned(),
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, CliError> {
+        self.send(Method::GET, &with_query(path, query), None)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: String) -> Result<Reply, CliError> {
+        self.send(Method::POST, path, Some(body))
+    }
+
+    pub(crate) fn put(&self, path: &str, body: String) -> Result<Reply, CliError> {
+        self.send(Method::PUT, path, Some(body))
+    }
+
+    pub(crate) fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, CliError> {
+        self.send(Method::DELETE, &with_query(path, query), None)
+    }
+
+    /// All of a list, or its first `limit` items, as one page.
+    pub(crate) fn list(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        limit: Option<usize>,
+    ) -> Result<Reply, CliError> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let missing = limit.map_or(LARGEST_PAGE, |limit| limit.saturating_sub(items.len()));
+            let mut query = query.to_vec();
+            query.push(("limit", missing.min(LARGEST_PAGE).to_string()));
+            if let Some(cursor) = cursor {
+                query.push(("cursor", cursor));
+            }
+            let page: RawPage = self.get(path, &query)?.read()?;
+            items.extend(page.items);
+            cursor = page.next_cursor;
+            let enough = limit.is_some_and(|limit| items.len() >= limit);
+            if cursor.is_none() || enough {
+                break;
+            }
+        }
+        let page = RawPage {
+            items,
+            next_cursor: cursor,
+        };
+        Ok(Reply {
+            // JSON texts in a struct always serialise.
+            text: serde_json::to_string(&page).unwrap_or_default(),
+            url: self.url.clone(),
+        })
+    }
+
+    fn send(&self, method: Method, path: &str, body: Option<String>) -> Result<Reply, CliError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/api/v1{path}", self.url))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("Accept", "application/json");
+        let answered = match body {
+            None => request.body(()).map(|request| self.agent.run(request)),
+            Some(body) => request
+                .header("Content-Type", "application/json")
+                .body(body)
+                .map(|request| self.agent.run(request)),
+        };
+        let mut response = answered
+            .map_err(|error| {
+                CliError::new(format!("{} or the token cannot be used: {error}", self.url))
+            })?
+            .map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let text = read_text(response.body_mut()).map_err(|error| self.unreachable(&error))?;
+        if status.is_success() {
+            return Ok(Reply {
+                text,
+                url: self.url.clone(),
+            });
+        }
+        match serde_json::from_str::<Problem>(&text) {
+            Ok(mut problem) => {
+                problem.raw = text;
+                Err(CliError::Refused(Box::new(problem)))
+            }
+            Err(_) => Err(CliError::new(format!(
+                "{} answered {status}: no Switchover server seems to be there",
+                self.url
+            ))),
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> CliError {
+        let why = match error {
+            ureq::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        };
+        CliError::Unreachable {
+            url: self.url.clone(),
+            why,
+        }
+    }
+}
+
+impl Reply {
+    /// The answer as it came.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, CliError> {
+        serde_json::from_str(&self.text).map_err(|error| {
+            CliError::new(format!(
+                "the answer of {} is not what this version understands: {error}",
+                self.url
+            ))
+        })
+    }
+}
+
+/// A part of a path, or of a query, for an address.
+pub(crate) fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+/// Whether an address names this machine.
+pub(crate) fn is_on_this_machine(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = match authority.rsplit_once('@') {
+        Some((_, host)) => host,
+        None => authority,
+    };
+    let host = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((v6, _)) => v6,
+        None => host.split(':').next().unwrap_or(host),
+    };
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// A list's page, its items untouched.
+#[derive(Serialize, Deserialize)]
+struct RawPage {
+    items: Vec<Box<RawValue>>,
+    #[serde(default)]
+    next_cursor: Option<String>,
+}
+
+fn read_text(body: &mut Body) -> Result<String, ureq::Error> {
+    body.with_config().limit(LARGEST_ANSWER).read_to_string()
+}
+
+fn with_query(path: &str, query: &[(&str, String)]) -> String {
+    let pairs: Vec<String> = query
+        .iter()
+        .map(|(name, value)| format!("{name}={}", encode(value)))
+        .collect();
+    if pairs.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", pairs.join("&"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_place_in_an_address() {
+        assert_eq!(encode("count_commits"), "count_commits");
+        assert_eq!(encode("../a?b=c&d e#ä"), "..%2Fa%3Fb%3Dc%26d%20e%23%C3%A4");
+        let query = [("q", "a&b".to_owned()), ("stage", "opt_in".to_owned())];
+        assert_eq!(
+            with_query("/routes", &query),
+            "/routes?q=a%26b&stage=opt_in"
+        );
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_names() {
+        for url in [
+            "http://127.0.0.1:7070",
+            "http://localhost:1/x",
+            "http://[::1]:7070",
+            "http://127.9.9.9",
+        ] {
+            assert!(is_on_this_machine(url), "{url}");
+        }
+        for url in [
+            "http://example.com",
+            "http://localhost.example.com",
+            "http://127.0.0.1@example.com",
+            "http://example.com/127.0.0.1",
+            "http://example.com?@localhost",
+            "http://10.0.0.1:7070",
+        ] {
+            assert!(!is_on_this_machine(url), "{url}");
+        }
+    }
+}

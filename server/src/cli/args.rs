@@ -1,0 +1,36 @@
+//! Arguments that several commands have.
+
+use clap::Args;
+
+use crate::cli::api::encode;
+
+/// A route in one environment.
+#[derive(Args, Debug)]
+pub(crate) struct TargetArgs {
+    /// Key of the route, such as count_commits
+    pub(crate) route: String,
+    /// Key of the environment, such as production
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
+}
+
+impl TargetArgs {
+    /// The address of this rollout.
+    pub(crate) fn path(&self) -> String {
+        let (route, environment) = (encode(&self.route), encode(&self.environment));
+        format!("/routes/{route}/environments/{environment}")
+    }
+
+    /// An address below this rollout's.
+    pub(crate) fn below(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.path())
+    }
+}
+
+/// Why something is changed.
+#[derive(Args, Debug)]
+pub(crate) struct ReasonArgs {
+    /// Why; it is recorded
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}

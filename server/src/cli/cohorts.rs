@@ -1,0 +1,38 @@
+//! `cohorts`: the keys that are treated apart.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::args::{ReasonArgs, TargetArgs};
+use crate::cli::error::CliError;
+use crate::cli::rollout::told;
+use crate::cli::session::Session;
+use crate::cli::wire::Transition;
+use crate::config::{ClientArgs, FileArgs};
+
+#[derive(Args, Debug)]
+pub(crate) struct CohortsArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Keys that take the new path whatever the ramp says; they replace those that are set
+    #[arg(long, value_name = "KEY", num_args = 1..)]
+    include: Vec<String>,
+    /// Keys that take the old path whatever the ramp says; they replace those that are set
+    #[arg(long, value_name = "KEY", num_args = 1..)]
+    exclude: Vec<String>,
+    #[command(flatten)]
+    reason: ReasonArgs,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+pub(crate) fn run(file: &FileArgs, args: &CohortsArgs) -> Result<(), CliError> {
+    let session = Session::open(file, &args.client)?;
+    let body = json!({
+        "include": args.include,
+        "exclude": args.exclude,
+        "reason": args.reason.reason,
+    });
+    let reply = session.put(&args.target.below("cohorts"), &body)?;
+    session.show(&reply, |_, transition: Transition| told(&transition))
+}

@@ -1,0 +1,47 @@
+//! `demote`: any number of stages back.
+
+use clap::Args;
+use serde_json::json;
+use switchover::Stage;
+
+use crate::cli::args::{ReasonArgs, TargetArgs};
+use crate::cli::error::CliError;
+use crate::cli::rollout::told;
+use crate::cli::session::Session;
+use crate::cli::wire::Transition;
+use crate::config::{ClientArgs, FileArgs};
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoteArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The stage to go back to
+    #[arg(long, value_name = "STAGE")]
+    to: Stage,
+    /// Said on purpose, by an admin: also out of mandatory
+    #[arg(long)]
+    break_glass: bool,
+    /// Halt it in the same step
+    #[arg(long)]
+    halt: bool,
+    /// Demote the routes that require it too
+    #[arg(long)]
+    cascade: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+pub(crate) fn run(file: &FileArgs, args: &DemoteArgs) -> Result<(), CliError> {
+    let session = Session::open(file, &args.client)?;
+    let body = json!({
+        "to": args.to,
+        "reason": args.reason.reason,
+        "break_glass": args.break_glass,
+        "halt": args.halt,
+        "cascade": args.cascade,
+    });
+    let reply = session.post(&args.target.below("demotions"), &body)?;
+    session.show(&reply, |_, transition: Transition| told(&transition))
+}

@@ -1,0 +1,36 @@
+//! Files and directories that are nobody else's business.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use crate::cli::error::CliError;
+
+/// Makes a directory that only its owner may enter, unless it is there.
+pub(crate) fn make_private_dir(path: &Path) -> Result<(), CliError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(path).map_err(|error| {
+        CliError::new(format!(
+            "cannot make the data directory {}: {error}",
+            path.display()
+        ))
+    })
+}
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    writeln!(options.open(path)?, "{text}")
+}

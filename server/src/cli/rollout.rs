@@ -1,0 +1,106 @@
+//! How a rollout, and what happened to it, is told in a few words.
+
+use switchover::Stage;
+
+use crate::cli::output::{Field, count, moment};
+use crate::cli::wire::{Rollout, Setting, Transition};
+
+/// A stage, short enough for a column per environment.
+pub(crate) const fn short(stage: Stage) -> &'static str {
+    match stage {
+        Stage::ReadyForTesting => "testing",
+        Stage::OptIn => "opt-in",
+        Stage::OptOut => "opt-out",
+        Stage::Mandatory => "mandatory",
+    }
+}
+
+/// A rollout in one field: stage, share of the new path, halt.
+pub(crate) fn brief(rollout: &Rollout) -> Field {
+    let stage = short(rollout.stage);
+    let share = rollout.exposure_percent;
+    if rollout.halt.is_some() {
+        return Field::bad(format!("{stage} {share} HALTED"));
+    }
+    let window = if rollout.acceptance.is_some() {
+        " window"
+    } else {
+        ""
+    };
+    let text = format!("{stage} {share}{window}");
+    match (rollout.stage, share.thousandths()) {
+        (Stage::Mandatory, _) => Field::good(text),
+        (_, 0) => Field::faint(text),
+        _ => text.into(),
+    }
+}
+
+/// What a change did.
+pub(crate) fn told(transition: &Transition) -> String {
+    let Transition {
+        route, environment, ..
+    } = transition;
+    let (from, to) = (transition.from, transition.to);
+    let what = if !transition.changed {
+        format!("nothing to change, {to}")
+    } else if from == to {
+        format!("{}, {to}", transition.action)
+    } else {
+        format!("{from} -> {to}")
+    };
+    let mut text = format!(
+        "{route} in {environment}: {what}, {}",
+        state(&transition.rollout)
+    );
+    if transition.changed {
+        text.push_str(&format!(" (version {})", transition.version));
+    }
+    for other in &transition.cascaded {
+        let (from, to) = (other.from, other.to);
+        text.push_str(&format!(
+            "\n{} in {environment}: {from} -> {to}",
+            other.route
+        ));
+    }
+    text
+}
+
+/// Where a rollout stands beside its stage, in words.
+fn state(rollout: &Rollout) -> String {
+    let mut text = format!(
+        "{}: {} on the new path",
+        setting(&rollout.setting),
+        rollout.exposure_percent
+    );
+    let (include, exclude) = (rollout.include.len(), rollout.exclude.len());
+    if include + exclude > 0 {
+        text.push_str(&format!(
+            ", {} included and {exclude} excluded",
+            count(include, "key")
+        ));
+    }
+    if let Some(window) = &rollout.acceptance {
+        let until = moment(window.until);
+        text.push_str(&format!(
+            ", acceptance window up to {} until {until}",
+            window.percent
+        ));
+    }
+    if let Some(halt) = &rollout.halt {
+        let at = moment(halt.at);
+        text.push_str(&format!(
+            ", HALTED since {at} by {}: {}",
+            halt.by, halt.reason
+        ));
+    }
+    text
+}
+
+/// A setting, in words.
+pub(crate) fn setting(setting: &Setting) -> String {
+    match (setting.mode.as_str(), setting.percent) {
+        ("stage_default", _) => "stage default".to_owned(),
+        (mode, Some(percent)) => format!("{mode} {percent}"),
+        (mode, None) => mode.to_owned(),
+    }
+}

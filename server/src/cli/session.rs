@@ -1,0 +1,140 @@
+//! A command's conversation with the server: as whom, and how the answers are shown.
+
+use std::io::{self, Write as _};
+
+use chrono::{Duration, Utc};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::cli::api::{Api, Reply, is_on_this_machine};
+use crate::cli::error::CliError;
+use crate::cli::output::{Screen, say};
+use crate::config::{ClientArgs, Config, FileArgs};
+use crate::domain::actor::{Actor, Role};
+
+/// How long a token lives that a command signs for itself.
+const OWN_TOKEN_MINUTES: i64 = 5;
+
+/// A server, and a screen for its answers.
+pub(crate) struct Session {
+    api: Api,
+    screen: Screen,
+    json: bool,
+}
+
+impl Session {
+    pub(crate) fn open(file: &FileArgs, args: &ClientArgs) -> Result<Session, CliError> {
+        let config = Config::for_client(file, args)?;
+        let token = match &config.token {
+            Some(token) => token.clone(),
+            None => own_token(&config)?.ok_or_else(|| no_token(&config))?,
+        };
+        Ok(Session::with_token(&config, args.json, &token))
+    }
+
+    pub(crate) fn with_token(config: &Config, json: bool, token: &str) -> Session {
+        Session {
+            api: Api::new(&config.url, token),
+            screen: Screen::new(config.no_color),
+            json,
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, CliError> {
+        self.checked(self.api.get(path, query))
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Reply, CliError> {
+        self.checked(self.api.post(path, body.to_string()))
+    }
+
+    /// Posts JSON as it is.
+    pub(crate) fn post_text(&self, path: &str, body: String) -> Result<Reply, CliError> {
+        self.checked(self.api.post(path, body))
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Reply, CliError> {
+        self.checked(self.api.put(path, body.to_string()))
+    }
+
+    pub(crate) fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, CliError> {
+        self.checked(self.api.delete(path, query))
+    }
+
+    /// All of a list, or its first `limit` items, as one page.
+    pub(crate) fn list(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        limit: Option<usize>,
+    ) -> Result<Reply, CliError> {
+        self.checked(self.api.list(path, query, limit))
+    }
+
+    /// Whether the answers are for programs.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Shows an answer: as it came, or as text for people.
+    pub(crate) fn show<T: DeserializeOwned>(
+        &self,
+        reply: &Reply,
+        for_people: impl FnOnce(&Screen, T) -> String,
+    ) -> Result<(), CliError> {
+        if self.json {
+            say(reply.text())
+        } else {
+            say(for_people(&self.screen, reply.read()?))
+        }
+    }
+
+    /// Programs that want JSON get refusals as JSON too.
+    fn checked(&self, answered: Result<Reply, CliError>) -> Result<Reply, CliError> {
+        if let (true, Err(CliError::Refused(problem))) = (self.json, &answered) {
+            say(&problem.raw)?;
+        }
+        answered
+    }
+}
+
+/// The actor that a command is when it signs its own token.
+pub(crate) fn local_admin(config: &Config) -> Actor {
+    Actor {
+        subject: format!("local:{}", config.user),
+        role: Role::Admin,
+    }
+}
+
+/// A token signed with the key at hand; `None` when there is no key, or when the server is not on
+/// this machine: an admin's token is not sent to a stranger.
+pub(crate) fn own_token(config: &Config) -> Result<Option<String>, CliError> {
+    if !config.has_token_keys() || !is_on_this_machine(&config.url) {
+        return Ok(None);
+    }
+    let life = Duration::minutes(OWN_TOKEN_MINUTES);
+    let token = config
+        .token_keys()?
+        .sign(&local_admin(config), Utc::now(), life)?;
+    Ok(Some(token))
+}
+
+/// Says something that is no answer, to standard error.
+pub(crate) fn note(line: &str) {
+    // Standard error may be closed; nothing depends on what is said there.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// There is no way to say who this is.
+pub(crate) fn no_token(config: &Config) -> CliError {
+    let (url, data_dir) = (&config.url, config.data_dir.display());
+    let why = if is_on_this_machine(url) {
+        format!("and there is no signing key in {data_dir} to make one with (--data-dir)")
+    } else {
+        format!("and {url} is not on this machine, so none is made for it")
+    };
+    CliError::new(format!(
+        "no token is given, {why}\n  pass one with --token or SWITCHOVER_TOKEN (make one where the \
+         server runs, with `switchover token create`)"
+    ))
+}

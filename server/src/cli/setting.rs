@@ -1,0 +1,54 @@
+//! `setting`: what is set on top of the stage.
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::json;
+use switchover::Percent;
+
+use crate::cli::args::{ReasonArgs, TargetArgs};
+use crate::cli::error::CliError;
+use crate::cli::rollout::told;
+use crate::cli::session::Session;
+use crate::cli::wire::Transition;
+use crate::config::{ClientArgs, FileArgs};
+
+/// What may be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+enum Mode {
+    /// Whatever the stage says
+    StageDefault,
+    /// The old path
+    Off,
+    /// The new path
+    On,
+    /// The new path for a share of the keys
+    Ramp,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SettingArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// What to set
+    mode: Mode,
+    /// The share of a ramp: 0 to 100 with up to three decimals
+    #[arg(required_if_eq("mode", "ramp"))]
+    percent: Option<Percent>,
+    #[command(flatten)]
+    reason: ReasonArgs,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+pub(crate) fn run(file: &FileArgs, args: &SettingArgs) -> Result<(), CliError> {
+    let session = Session::open(file, &args.client)?;
+    let body = json!({
+        "mode": args.mode,
+        "percent": args.percent,
+        "reason": args.reason.reason,
+    });
+    let reply = session.put(&args.target.below("setting"), &body)?;
+    session.show(&reply, |_, transition: Transition| told(&transition))
+}

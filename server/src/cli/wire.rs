@@ -1,0 +1,184 @@
+//! The server's answers, as far as they are shown to people. What is not named here is passed over,
+//! so that a newer server can say more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use switchover::{Percent, Stage};
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Route {
+    pub(crate) key: String,
+    pub(crate) flag: String,
+    pub(crate) endpoint: String,
+    pub(crate) operation: String,
+    pub(crate) owner: String,
+    pub(crate) policy: String,
+    pub(crate) requires: Vec<String>,
+    pub(crate) ramp_group: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) contacts: BTreeMap<String, String>,
+    pub(crate) description: String,
+    pub(crate) links: BTreeMap<String, Option<String>>,
+    pub(crate) retired_at: Option<DateTime<Utc>>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) rollouts: Vec<Rollout>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Rollout {
+    pub(crate) environment: String,
+    pub(crate) stage: Stage,
+    pub(crate) stage_since: DateTime<Utc>,
+    pub(crate) next_stage: Option<Stage>,
+    pub(crate) setting: Setting,
+    pub(crate) halt: Option<Halt>,
+    pub(crate) include: BTreeSet<String>,
+    pub(crate) exclude: BTreeSet<String>,
+    pub(crate) acceptance: Option<Acceptance>,
+    pub(crate) exposure_percent: Percent,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Setting {
+    pub(crate) mode: String,
+    pub(crate) percent: Option<Percent>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Halt {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) by: String,
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Acceptance {
+    pub(crate) until: DateTime<Utc>,
+    pub(crate) percent: Percent,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Transition {
+    pub(crate) action: String,
+    pub(crate) route: String,
+    pub(crate) environment: String,
+    pub(crate) from: Stage,
+    pub(crate) to: Stage,
+    pub(crate) changed: bool,
+    pub(crate) version: String,
+    pub(crate) rollout: Rollout,
+    pub(crate) cascaded: Vec<Cascaded>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Cascaded {
+    pub(crate) route: String,
+    pub(crate) from: Stage,
+    pub(crate) to: Stage,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct HaltedMany {
+    pub(crate) environment: String,
+    pub(crate) halted: Vec<String>,
+    pub(crate) already_halted: Vec<String>,
+    pub(crate) mandatory: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Gates {
+    pub(crate) to: Stage,
+    pub(crate) met: bool,
+    pub(crate) gates: Vec<Gate>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Gate {
+    pub(crate) gate: String,
+    pub(crate) state: String,
+    pub(crate) detail: String,
+    pub(crate) remedy: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Approval {
+    pub(crate) route: String,
+    pub(crate) environment: String,
+    pub(crate) to: Stage,
+    pub(crate) approver: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Explanation {
+    pub(crate) path: String,
+    pub(crate) reason: String,
+    pub(crate) source: Option<String>,
+    pub(crate) chain: Vec<Layer>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) version: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Layer {
+    pub(crate) rule: String,
+    pub(crate) number: u8,
+    pub(crate) path: Option<String>,
+    pub(crate) says: String,
+    pub(crate) hides: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct AuditEntry {
+    pub(crate) seq: u64,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) by: String,
+    pub(crate) action: String,
+    pub(crate) route: Option<String>,
+    pub(crate) environment: Option<String>,
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Verification {
+    pub(crate) intact: bool,
+    pub(crate) entries: u64,
+    pub(crate) broken_at: Option<u64>,
+    pub(crate) detail: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Environment {
+    pub(crate) key: String,
+    pub(crate) kind: String,
+    pub(crate) position: i32,
+    pub(crate) production: bool,
+    pub(crate) revision: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct SdkKey {
+    pub(crate) id: String,
+    pub(crate) environment: String,
+    pub(crate) name: String,
+    pub(crate) created_by: String,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) revoked_at: Option<DateTime<Utc>>,
+    pub(crate) key: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Imported {
+    pub(crate) imported: usize,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Revocation {
+    pub(crate) jti: String,
+}

@@ -1,0 +1,73 @@
+//! The settings as arguments. Each has its variable in the environment.
+
+use clap::Args;
+
+use crate::config::LogFormat;
+
+/// Which file to read.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FileArgs {
+    /// TOML file with settings; the environment and the command line are stronger
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SWITCHOVER_CONFIG",
+        help_heading = "Settings"
+    )]
+    pub config: Option<String>,
+}
+
+/// Where everything is kept.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+pub struct StorageArgs {
+    /// Directory of the database and the signing key [default: ./switchover-data]
+    #[arg(long, value_name = "DIR", env = "SWITCHOVER_DATA_DIR")]
+    pub data_dir: Option<String>,
+    /// sqlite://PATH or postgres://… [default: switchover.db in the data directory]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SWITCHOVER_DATABASE_URL",
+        hide_env_values = true
+    )]
+    pub database: Option<String>,
+}
+
+/// How to serve.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+pub struct ServeArgs {
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7070]
+    #[arg(long, value_name = "ADDRESS", env = "SWITCHOVER_LISTEN")]
+    pub listen: Option<String>,
+    /// How log lines are written, to standard error [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its type says it")]
+    pub storage: StorageArgs,
+}
+
+/// Which server to talk to, as whom, and how to answer.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+pub struct ClientArgs {
+    /// The server [default: http://127.0.0.1:7070]
+    #[arg(long, env = "SWITCHOVER_URL")]
+    pub url: Option<String>,
+    /// Who you are (see `switchover token create`)
+    ///
+    /// Without one, a command that talks to a server on this machine signs itself an admin's token
+    /// for five minutes with the key in the data directory, when you may read that: what it does is
+    /// recorded as done by `local:` and your user name.
+    #[arg(long, env = "SWITCHOVER_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Where the signing key is looked for when there is no token [default: ./switchover-data]
+    #[arg(long, value_name = "DIR", env = "SWITCHOVER_DATA_DIR")]
+    pub data_dir: Option<String>,
+    /// Print the server's answer, JSON, instead of text for people
+    #[arg(long)]
+    pub json: bool,
+}
