@@ -58,9 +58,13 @@ pub(crate) struct Audience(Arc<Callbacks>);
 
 impl Audience {
     /// Calls back. No lock is held, so that a callback may subscribe and unsubscribe.
-    pub(crate) fn tell(&self, change: &Change) {
+    pub(crate) fn tell(&self, change: impl FnOnce() -> Change) {
+        if self.0.is_empty() {
+            return;
+        }
+        let change = change();
         for (_, callback) in self.0.iter() {
-            if catch_unwind(AssertUnwindSafe(|| callback(change))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| callback(&change))).is_err() {
                 tracing::error!("callback for changes panicked");
             }
         }

@@ -142,7 +142,7 @@ impl Engine {
         for slot in self.slots() {
             warn_of_overrides(&state, slot.key());
         }
-        audience.tell(&Change {
+        audience.tell(|| Change {
             environment: snapshot.environment().to_owned(),
             version: snapshot.version().clone(),
             routes: state.differs_from(&before),
