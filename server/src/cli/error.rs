@@ -77,6 +77,16 @@ impl From<TokenError> for CliError {
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> CliError {
-        CliError::new(error.to_string())
+        CliError::new(why(&error))
     }
+}
+
+/// What a database said, in one line: PostgreSQL's client library takes several.
+pub(crate) fn why(error: &StoreError) -> String {
+    let text = match error {
+        StoreError::Unavailable(why) => why.clone(),
+        other => other.to_string(),
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ")
 }

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, why};
 use crate::cli::output::{count, say};
 use crate::config::{Config, FileArgs, StorageArgs};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 #[derive(Args, Debug)]
 pub(crate) struct MigrateArgs {
@@ -13,15 +13,24 @@ pub(crate) struct MigrateArgs {
     storage: StorageArgs,
 }
 
+/// Refuses to make a database that is only looked at.
+pub(crate) fn must_exist(config: &Config) -> Result<(), CliError> {
+    if config.has_database() {
+        return Ok(());
+    }
+    Err(CliError::new(format!(
+        "there is no database at {}: name the data directory with --data-dir, or let `switchover \
+         serve` make one",
+        config.database
+    )))
+}
+
 pub(crate) fn run(file: &FileArgs, args: &MigrateArgs) -> Result<(), CliError> {
     let config = Config::for_storage(file, &args.storage)?;
     let database = &config.database;
-    if !config.has_database() {
-        return Err(CliError::new(format!(
-            "there is no database at {database}: `switchover serve` makes one"
-        )));
-    }
-    let failed = |error| CliError::new(format!("cannot migrate {database}: {error}"));
+    must_exist(&config)?;
+    let failed =
+        |error: StoreError| CliError::new(format!("cannot migrate {database}: {}", why(&error)));
     let ran = Store::connect(database.clone())
         .map_err(failed)?
         .migrate()

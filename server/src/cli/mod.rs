@@ -6,6 +6,7 @@ mod api;
 mod approve;
 mod args;
 mod audit;
+mod backup;
 mod cohorts;
 mod completions;
 mod demote;
@@ -22,6 +23,7 @@ mod output;
 mod pairs;
 mod problem;
 mod promote;
+mod restore;
 mod resume;
 mod rollout;
 mod route;
@@ -94,6 +96,10 @@ enum Command {
     Token(token::TokenCommand),
     /// Bring the database up to this version
     Migrate(migrate::MigrateArgs),
+    /// Copy a SQLite database, in use or not, into a new file
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database, or begin a new epoch after doing that by hand
+    Restore(restore::RestoreArgs),
     /// Print the description of the REST interface (OpenAPI)
     Openapi,
     /// Print completions for a shell
@@ -124,6 +130,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::SdkKey(command) => sdk_key::run(file, command),
         Command::Token(command) => token::run(file, command),
         Command::Migrate(args) => migrate::run(file, &args),
+        Command::Backup(args) => backup::run(file, &args),
+        Command::Restore(args) => restore::run(file, &args),
         Command::Openapi => openapi::run(),
         Command::Completions(args) => completions::run(&args),
     };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{Duration, Utc};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, why};
 use crate::cli::files::{make_private_dir, write_private};
 use crate::cli::output::say;
 use crate::config::{Config, FileArgs, LogFormat, ServeArgs};
@@ -36,15 +36,8 @@ pub(crate) fn run(file: &FileArgs, args: &ServeArgs) -> Result<(), CliError> {
 
 fn start(config: &Config, keys: Arc<TokenKeys>) -> Result<Running, CliError> {
     let database = &config.database;
-    let opened = |error: StoreError| {
-        // PostgreSQL's client library says it in several lines.
-        let why: Vec<_> = error
-            .to_string()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect();
-        CliError::new(format!("cannot use {database}: {}", why.join(" ")))
-    };
+    let opened =
+        |error: StoreError| CliError::new(format!("cannot use {database}: {}", why(&error)));
     let store = Store::open(database.clone()).map_err(opened)?;
     let services = Services::start(store, system_clock()).map_err(opened)?;
     let server = ServerConfig {

@@ -58,6 +58,30 @@ pub(crate) fn new_epoch() -> String {
 }
 
 impl Services {
+    /// Begins an epoch: revisions from here on cannot be compared with those before. A database that
+    /// was put back from a copy needs it, or SDKs would take what it says for older than what they
+    /// have.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn begin_epoch(
+        &self,
+        ctx: &Ctx,
+        reason: &Reason,
+        render: Render<'_, String>,
+    ) -> Result<Answer, Failure> {
+        let answer = self.change(ctx, render, |work| {
+            let before = epoch(work.tx)?;
+            let after = new_epoch();
+            work.tx.begin_epoch(&after)?;
+            let record = (json!({ "epoch": before }), json!({ "epoch": after }));
+            work.record("new_epoch", None, None, reason.as_str(), record);
+            Ok(after)
+        })?;
+        self.catch_up()?;
+        Ok(answer)
+    }
+
     /// Every environment, by position.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Everything that differs between SQLite and PostgreSQL.
 
+mod sqlite_file;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,9 @@ use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use crate::store::StoreError;
+
+pub use sqlite_file::Alone;
+pub(super) use sqlite_file::{check, hold_alone};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
 #[cfg(feature = "postgres")]

@@ -26,7 +26,7 @@ use diesel::r2d2::{Pool, PooledConnection};
 use diesel::result::{ConnectionError, Error as DieselError};
 
 pub use audit::{AuditFilter, BrokenChain, StoredEntry};
-pub use dialect::Database;
+pub use dialect::{Alone, Database};
 pub use idempotency::{IdempotencyKey, Receipt};
 pub use keys::{NewSdkKey, SdkKey};
 pub use published::PublishedChanges;
@@ -172,6 +172,22 @@ impl Store {
     /// When the file exists or cannot be written, or the engine is another.
     pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         dialect::copy_sqlite(&mut *self.connection()?, path)
+    }
+
+    /// Checks that a file is a SQLite database of this product, and whole.
+    ///
+    /// # Errors
+    /// When it is not; the text says what it is.
+    pub fn check_file(path: &Path) -> Result<(), StoreError> {
+        dialect::check(path)
+    }
+
+    /// Takes a SQLite database for itself, so that its file can be moved.
+    ///
+    /// # Errors
+    /// `Busy` while somebody uses it; others when it cannot be read.
+    pub fn hold_alone(path: &Path) -> Result<Alone, StoreError> {
+        dialect::hold_alone(path)
     }
 
     /// A connection that hears when other nodes have changed something; `None` where there are no

@@ -3,12 +3,12 @@
 
 use serde_json::json;
 
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, why};
 use crate::cli::session::local_admin;
 use crate::config::Config;
 use crate::domain::environment::EnvironmentKey;
 use crate::service::{Ctx, NewSdkKeyRequest, Services, system_clock};
-use crate::store::{Receipt, Store};
+use crate::store::{Receipt, Store, StoreError};
 
 /// Makes a key; gives what the server would have answered.
 pub(super) fn create(
@@ -17,7 +17,8 @@ pub(super) fn create(
     name: &str,
 ) -> Result<String, CliError> {
     let database = &config.database;
-    let opened = |error| CliError::new(format!("cannot use {database}: {error}"));
+    let opened =
+        |error: StoreError| CliError::new(format!("cannot use {database}: {}", why(&error)));
     let store = Store::open(database.clone()).map_err(opened)?;
     let services = Services::start(store, system_clock()).map_err(opened)?;
     let ctx = Ctx::of(local_admin(config));
