@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::approval::hex;
 use crate::domain::environment::EnvironmentKey;
 use crate::service::parse_environment;
 use crate::store::{Store, StoreError};
@@ -20,7 +19,7 @@ pub struct Access {
 #[derive(Default)]
 struct State {
     revision: Option<u64>,
-    keys: HashMap<String, EnvironmentKey>,
+    keys: HashMap<KeyHash, EnvironmentKey>,
     revoked: HashSet<String>,
 }
 
@@ -46,7 +45,11 @@ impl Access {
             let keys = tx
                 .sdk_key_hashes()?
                 .into_iter()
-                .map(|(hash, environment)| Ok((hash, parse_environment(&environment)?)))
+                .map(|(hash, environment)| {
+                    let hash = from_hex(&hash)
+                        .ok_or_else(|| StoreError::Corrupt(format!("sdk_keys.hash: {hash}")))?;
+                    Ok((hash, parse_environment(&environment)?))
+                })
                 .collect::<Result<_, StoreError>>()?;
             Ok(State {
                 revision: Some(tx.access_revision()?),
@@ -68,6 +71,19 @@ impl Access {
 }
 
 /// What is kept of an SDK key. Keys are 256 random bits, so a plain hash cannot be turned back.
-pub(super) fn key_hash(key: &str) -> String {
-    hex(&Sha256::digest(key))
+pub(super) type KeyHash = [u8; 32];
+
+pub(super) fn key_hash(key: &str) -> KeyHash {
+    Sha256::digest(key).into()
+}
+
+fn from_hex(text: &str) -> Option<KeyHash> {
+    let mut hash = KeyHash::default();
+    if text.len() != 2 * hash.len() {
+        return None;
+    }
+    for (byte, start) in hash.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(start..start + 2)?, 16).ok()?;
+    }
+    Some(hash)
 }

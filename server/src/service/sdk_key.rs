@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::domain::approval::hex;
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::text::bounded;
 use crate::service::access::key_hash;
@@ -56,7 +57,7 @@ impl Services {
             };
             work.tx.add_sdk_key(&NewSdkKey {
                 key: key.clone(),
-                hash: key_hash(&secret),
+                hash: hex(&key_hash(&secret)),
             })?;
             let record = (Value::Null, described(&key));
             let environment = Some(&request.environment);
