@@ -26,11 +26,9 @@ pub use server::{Running, Server, ServerConfig};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use tokio::sync::watch;
-use utoipa_actix_web::service_config::ServiceConfig;
-
 use crate::service::{Failure, Services};
 use crate::token::TokenKeys;
+use tokio::sync::watch;
 
 use error::Problem;
 use health::Contact;
@@ -61,47 +59,63 @@ impl App {
     }
 }
 
-/// Everything below `/api/v1`.
-fn api(config: &mut ServiceConfig<'_>) {
-    config
-        .service(routes::create)
-        .service(routes::import)
-        .service(routes::list)
-        .service(routes::show)
-        .service(routes::patch)
-        .service(routes::retire)
-        .service(environments::list)
-        .service(environments::create)
-        .service(environments::patch)
-        .service(rollouts::show)
-        .service(promotions::gates)
-        .service(promotions::promote)
-        .service(promotions::demote)
-        .service(promotions::open_window)
-        .service(promotions::close_window)
-        .service(halts::halt)
-        .service(halts::resume)
-        .service(halts::halt_many)
-        .service(settings::setting)
-        .service(settings::cohorts)
-        .service(approvals::list)
-        .service(approvals::approve)
-        .service(approvals::withdraw)
-        .service(explain::explain)
-        .service(audit::history)
-        .service(audit::list)
-        .service(audit::verify)
-        .service(access::create_sdk_key)
-        .service(access::list_sdk_keys)
-        .service(access::revoke_sdk_key)
-        .service(access::revoke_token);
+/// Lists handlers once, for the server and for the OpenAPI document: collecting the document takes
+/// megabytes that a server which only serves would never use.
+macro_rules! handlers {
+    ($(#[$doc:meta])* $served:ident, $documented:ident: $($handler:path),* $(,)?) => {
+        $(#[$doc])*
+        fn $served(config: &mut actix_web::web::ServiceConfig) {
+            config$(.service($handler))*;
+        }
+
+        $(#[$doc])*
+        fn $documented(config: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
+            config$(.service($handler))*;
+        }
+    };
 }
 
-/// What is served outside `/api/v1`.
-fn root(config: &mut ServiceConfig<'_>) {
-    config
-        .service(sdk::snapshot)
-        .service(sdk::stream)
-        .service(health::healthz)
-        .service(health::readyz);
+handlers! {
+    /// Everything below `/api/v1`.
+    serve_api, document_api:
+    routes::create,
+    routes::import,
+    routes::list,
+    routes::show,
+    routes::patch,
+    routes::retire,
+    environments::list,
+    environments::create,
+    environments::patch,
+    rollouts::show,
+    promotions::gates,
+    promotions::promote,
+    promotions::demote,
+    promotions::open_window,
+    promotions::close_window,
+    halts::halt,
+    halts::resume,
+    halts::halt_many,
+    settings::setting,
+    settings::cohorts,
+    approvals::list,
+    approvals::approve,
+    approvals::withdraw,
+    explain::explain,
+    audit::history,
+    audit::list,
+    audit::verify,
+    access::create_sdk_key,
+    access::list_sdk_keys,
+    access::revoke_sdk_key,
+    access::revoke_token,
+}
+
+handlers! {
+    /// What is served outside `/api/v1`.
+    serve_root, document_root:
+    sdk::snapshot,
+    sdk::stream,
+    health::healthz,
+    health::readyz,
 }

@@ -13,13 +13,11 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, HttpServer};
 use tokio::sync::watch;
-use utoipa_actix_web::{AppExt as _, scope};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::error::Problem;
 use crate::http::health::Contact;
-use crate::http::openapi::methods;
-use crate::http::{App, api, log, openapi, root, sdk};
+use crate::http::{App, log, openapi, sdk, serve_api, serve_root};
 use crate::service::Services;
 use crate::store::{Hints, StoreError};
 use crate::token::TokenKeys;
@@ -176,33 +174,32 @@ async fn serve(
     signals: bool,
     started: mpsc::Sender<()>,
 ) -> io::Result<()> {
-    let known: Arc<Vec<(String, Vec<&'static str>)>> = Arc::new(methods());
-    let document = Arc::new(openapi());
     let shared = Arc::clone(&app);
     let server = HttpServer::new(move || {
-        let known = Arc::clone(&known);
         actix_web::App::new()
-            .into_utoipa_app()
             .app_data(Data::new(Arc::clone(&shared)))
-            .configure(root)
-            .service(scope::scope("/api/v1").configure(api).map(|scope| {
-                scope
+            .configure(serve_root)
+            .service(
+                web::scope("/api/v1")
                     .wrap(actix_web::middleware::Compress::default())
                     .wrap(from_fn(log::requests))
-            }))
-            .into_app()
+                    .configure(serve_api),
+            )
             .service(web::redirect("/", "/api/docs/"))
             .service(web::redirect("/api/docs", "/api/docs/"))
+            .service(web::resource("/api/openapi.json").get(|| async {
+                HttpResponse::Ok()
+                    .content_type("application/json")
+                    .body(openapi::CHECKED_IN)
+            }))
             .service(
                 SwaggerUi::new("/api/docs/{_:.*}")
-                    .url("/api/openapi.json", document.as_ref().clone()),
+                    .config(utoipa_swagger_ui::Config::from("/api/openapi.json")),
             )
-            .default_service(web::to(move |request: HttpRequest| {
-                let known = Arc::clone(&known);
-                async move { Err::<HttpResponse, Problem>(nothing_here(&request, &known)) }
+            .default_service(web::to(|request: HttpRequest| async move {
+                Err::<HttpResponse, Problem>(nothing_here(&request))
             }))
     })
-    .workers(2)
     .worker_max_blocking_threads(16)
     .shutdown_timeout(10)
     .disable_signals()
@@ -256,17 +253,17 @@ async fn signal() {
 }
 
 /// 405 where the address exists for other methods, else 404.
-fn nothing_here(request: &HttpRequest, known: &[(String, Vec<&'static str>)]) -> Problem {
+fn nothing_here(request: &HttpRequest) -> Problem {
     let path = request.path();
-    let allowed = known
+    let allowed = openapi::methods()
         .iter()
         .find(|(template, _)| matches(template, path))
-        .map(|(_, methods)| methods.join(", "));
+        .map(|(_, methods)| methods);
     match allowed {
-        Some(allow) if !allow.split(", ").any(|m| *request.method() == *m) => {
+        Some(allow) if !allow.split(", ").any(|known| *request.method() == *known) => {
             Problem::method_not_allowed(
                 format!("{} is not for {path}; use {allow}", shown(request.method())),
-                allow,
+                allow.clone(),
             )
         }
         _ => Problem::not_found("there is nothing at this address; /api/docs lists what there is"),
