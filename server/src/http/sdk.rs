@@ -8,6 +8,7 @@ use actix_web::http::header::{CACHE_CONTROL, ETAG};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, get};
 use switchover::Version;
+use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::http::App;
@@ -120,7 +121,14 @@ fn events(
             let event = state.as_ref().and_then(|state| state.event_from(at.as_ref()));
             at = state.map(|state| state.version().clone()).or(at);
             match event {
-                Some(event) => yield Ok(event),
+                Some(mut event) => {
+                    let slice = slice_of(event.len());
+                    while event.len() > slice {
+                        yield Ok(event.split_to(slice));
+                        yield_now().await;
+                    }
+                    yield Ok(event);
+                }
                 // Who is up to date learns at once that the stream works.
                 None if first => yield Ok(BEAT),
                 None => {}
@@ -149,6 +157,12 @@ fn events(
             }
         }
     }
+}
+
+/// A connection's buffer grows to what it is given before it is flushed, and stays that large as long
+/// as the stream: 4 KiB a stream saved with slices of 1 KiB. Large snapshots go out in larger ones.
+fn slice_of(event: usize) -> usize {
+    if event <= 64 * 1024 { 1024 } else { 16 * 1024 }
 }
 
 /// A moment within the drain: streams of one key end at different ones.

@@ -200,6 +200,8 @@ async fn serve(
                 Err::<HttpResponse, Problem>(nothing_here(&request))
             }))
     })
+    // An answer's head and a stream's first event are two writes: the second must not wait.
+    .tcp_nodelay(true)
     .worker_max_blocking_threads(16)
     .shutdown_timeout(10)
     .disable_signals()
