@@ -1,7 +1,7 @@
 //! The decision: twelve rules, and the first that applies wins.
 //!
-//! Each rule is one arm of [`Rule::verdict`]. [`decide`] takes the first verdict, [`explain`] shows
-//! all of them, and [`plan`] folds those that no key can change into one answer. Total and pure: no
+//! Each rule is one arm of `Rule::verdict`. [`decide`] takes the first verdict,
+//! [`explain`](crate::explain()) shows all of them, and [`plan`] folds those that no key can change into one answer. Total and pure: no
 //! clock, no randomness, no I/O, no panic.
 
 use std::fmt;
@@ -126,41 +126,6 @@ pub fn decide(table: &Table, route: &str, overrides: &Overrides, key: Option<&st
     case.decision(case.verdict())
 }
 
-/// Every rule, what it says and what it hides, and the decision that follows.
-#[must_use]
-pub fn explain(
-    table: &Table,
-    route: &str,
-    overrides: &Overrides,
-    key: Option<&str>,
-) -> Explanation {
-    let case = Case::new(table, route, overrides, key);
-    let verdicts = Rule::ALL.map(|rule| (rule, rule.verdict(&case)));
-    let chain = verdicts
-        .iter()
-        .enumerate()
-        .map(|(index, (rule, verdict))| Layer {
-            rule: *rule,
-            verdict: *verdict,
-            says: rule.says(&case, *verdict),
-            hides: match verdict {
-                None => Vec::new(),
-                Some(_) => verdicts
-                    .iter()
-                    .skip(index + 1)
-                    .filter(|(_, lower)| lower.is_some())
-                    .map(|(lower, _)| *lower)
-                    .collect(),
-            },
-        })
-        .collect();
-    Explanation {
-        decision: case.decision(case.verdict()),
-        chain,
-        warnings: case.warnings(),
-    }
-}
-
 /// What about a route's decisions no key can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
@@ -255,7 +220,7 @@ impl Rule {
         self as u8 + 1
     }
 
-    fn verdict(self, case: &Case<'_>) -> Option<Verdict> {
+    pub(crate) fn verdict(self, case: &Case<'_>) -> Option<Verdict> {
         let Some(rollout) = case.rollout else {
             return (self == Rule::UnknownRoute).then_some(Verdict::UNKNOWN);
         };
@@ -305,167 +270,6 @@ impl Rule {
                 .then_some(Verdict::old(Reason::DefaultOff)),
         }
     }
-
-    /// One sentence for a person who asks why.
-    fn says(self, case: &Case<'_>, verdict: Option<Verdict>) -> String {
-        let Some(rollout) = case.rollout else {
-            return match self {
-                Rule::UnknownRoute if case.unrecognized => {
-                    "the server speaks of a stage or setting that this version does not know: \
-                     the old path"
-                        .to_owned()
-                }
-                Rule::UnknownRoute => {
-                    "no snapshot has this route and the code gives it no stage: the old path"
-                        .to_owned()
-                }
-                _ => "says nothing: the route is unknown".to_owned(),
-            };
-        };
-        let flag = &rollout.flag;
-        match (self, verdict) {
-            (Rule::UnknownRoute, _) => "the route is known".to_owned(),
-            (Rule::Mandatory, Some(_)) => {
-                "the stage is mandatory: the new path, whatever else is set".to_owned()
-            }
-            (Rule::Mandatory, None) => "the stage is not mandatory".to_owned(),
-            (Rule::Halted, Some(_)) => "halted: every key takes the old path".to_owned(),
-            (Rule::Halted, None) if rollout.halted => {
-                "halted, which a mandatory route ignores".to_owned()
-            }
-            (Rule::Halted, None) => "not halted".to_owned(),
-            (Rule::Prerequisite, Some(_)) => match case.unmet_prerequisite() {
-                Some(route) => format!("requires `{route}`, which decides old for this key"),
-                None => "a required route decides old for this key".to_owned(),
-            },
-            (Rule::Prerequisite, None) if rollout.requires.is_empty() => {
-                "requires no other route".to_owned()
-            }
-            (Rule::Prerequisite, None) => "every required route decides new".to_owned(),
-            (Rule::Override, _) => match case.overrides.flag(flag) {
-                FlagOverride::On => format!("{flag}=1 asks for the new path"),
-                FlagOverride::Off => format!("{flag}=0 asks for the old path"),
-                FlagOverride::Unset => format!("{flag} is not set"),
-                FlagOverride::Ignored(_) => {
-                    format!("{flag} is set to something other than 0 or 1, which is ignored")
-                }
-            },
-            (Rule::Off, Some(_)) => "set to off: every key takes the old path".to_owned(),
-            (Rule::Off, None) => "not set to off".to_owned(),
-            (Rule::Cohort, Some(Verdict { path, .. })) => {
-                format!("the key is in a cohort that takes the {path} path")
-            }
-            (Rule::Cohort, None) if !case.has_cohorts() => "no cohorts are set".to_owned(),
-            (Rule::Cohort, None) if case.key.is_none() => {
-                "cohorts are set, but the call gives no key".to_owned()
-            }
-            (Rule::Cohort, None) => "the key is in no cohort".to_owned(),
-            (Rule::On, Some(_)) => "set to on: every key takes the new path".to_owned(),
-            (Rule::On, None) => "not set to on".to_owned(),
-            (Rule::Ramp, _) => case.ramp().map_or_else(
-                || "not set to a ramp".to_owned(),
-                |(percent, seed)| match case.key {
-                    _ if percent == Percent::HUNDRED => {
-                        "a ramp of 100 %: every key takes the new path".to_owned()
-                    }
-                    None => format!("a ramp of {percent}, but the call gives no key: the old path"),
-                    Some(key) => {
-                        let bucket = bucket(seed, key.as_bytes());
-                        let below = percent.thousandths();
-                        let side = if bucket < below { "below" } else { "not below" };
-                        format!("a ramp of {percent}: the key's bucket {bucket} is {side} {below}")
-                    }
-                },
-            ),
-            (Rule::EnvDefaultOn, Some(_)) => format!(
-                "opt-in on premises, and {}_FEATURE_DEFAULT_ON=1 turns such routes on",
-                flag.prefix()
-            ),
-            (Rule::EnvDefaultOn, None) => {
-                format!("{}_FEATURE_DEFAULT_ON has no say here", flag.prefix())
-            }
-            (Rule::DefaultOn | Rule::DefaultOff, Some(Verdict { path, .. })) => format!(
-                "the default of {} ({}) is the {path} path",
-                rollout.stage, case.kind
-            ),
-            (Rule::DefaultOn | Rule::DefaultOff, None) => {
-                format!("not the default of {} ({})", rollout.stage, case.kind)
-            }
-        }
-    }
-}
-
-/// One rule of an explanation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layer {
-    /// The rule.
-    pub rule: Rule,
-    /// What it would decide if no rule above it applied; `None` when it does not apply.
-    pub verdict: Option<Verdict>,
-    /// The same as a sentence.
-    pub says: String,
-    /// The lower rules that apply too, and that this one keeps from being heard.
-    pub hides: Vec<Rule>,
-}
-
-/// A decision with everything that led to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
-    /// What [`decide`] answers for the same facts.
-    pub decision: Decision,
-    /// All rules, first to last.
-    pub chain: Vec<Layer>,
-    /// What a person has set in vain, or against advice.
-    pub warnings: Vec<Warning>,
-}
-
-/// Something set that does not do what whoever set it may think.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Warning {
-    /// The variable is neither `0` nor `1` and is ignored.
-    IllegalOverride {
-        /// Its name.
-        variable: Box<str>,
-    },
-    /// The variable is ignored because the stage is mandatory.
-    OverrideOfMandatory {
-        /// Its name.
-        variable: Box<str>,
-    },
-    /// The rollout is halted, which is ignored because the stage is mandatory.
-    HaltOfMandatory,
-    /// The variable turns on, on premises, what has not been accepted yet.
-    NotAcceptedYet {
-        /// Its name.
-        variable: Box<str>,
-    },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Warning::IllegalOverride { variable } => write!(
-                f,
-                "{variable} is ignored: the legal values are exactly 1 (new path) and 0 (old path)"
-            ),
-            Warning::OverrideOfMandatory { variable } => write!(
-                f,
-                "{variable} is ignored: the route is mandatory; remove the variable"
-            ),
-            Warning::HaltOfMandatory => f.write_str("the halt is ignored: the route is mandatory"),
-            Warning::NotAcceptedYet { variable } => write!(
-                f,
-                "{variable}=1 turns on a route that is ready for testing only: it has not been \
-                 accepted yet"
-            ),
-        }
-    }
-}
-
-/// What somebody has set for a route in vain, or against advice.
-#[must_use]
-pub fn warnings(table: &Table, route: &str, overrides: &Overrides) -> Vec<Warning> {
-    Case::new(table, route, overrides, None).warnings()
 }
 
 impl Verdict {
@@ -487,18 +291,18 @@ impl Verdict {
 }
 
 /// The facts that the rules judge.
-struct Case<'a> {
-    table: &'a Table,
-    kind: EnvironmentKind,
-    route: &'a str,
-    rollout: Option<&'a Rollout>,
-    unrecognized: bool,
-    overrides: &'a Overrides,
-    key: Option<&'a str>,
+pub(crate) struct Case<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) kind: EnvironmentKind,
+    pub(crate) route: &'a str,
+    pub(crate) rollout: Option<&'a Rollout>,
+    pub(crate) unrecognized: bool,
+    pub(crate) overrides: &'a Overrides,
+    pub(crate) key: Option<&'a str>,
 }
 
 impl<'a> Case<'a> {
-    fn new(
+    pub(crate) fn new(
         table: &'a Table,
         route: &'a str,
         overrides: &'a Overrides,
@@ -516,14 +320,14 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         Rule::ALL
             .into_iter()
             .find_map(|rule| rule.verdict(self))
             .unwrap_or(Verdict::UNKNOWN)
     }
 
-    fn decision(&self, verdict: Verdict) -> Decision {
+    pub(crate) fn decision(&self, verdict: Verdict) -> Decision {
         Decision {
             path: verdict.path,
             reason: verdict.reason,
@@ -535,12 +339,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn has_cohorts(&self) -> bool {
+    pub(crate) fn has_cohorts(&self) -> bool {
         self.rollout
             .is_some_and(|rollout| !rollout.include.is_empty() || !rollout.exclude.is_empty())
     }
 
-    fn ramp(&self) -> Option<(Percent, Seed)> {
+    pub(crate) fn ramp(&self) -> Option<(Percent, Seed)> {
         let rollout = self.rollout?;
         let Setting::Ramp { percent } = rollout.setting else {
             return None;
@@ -559,7 +363,7 @@ impl<'a> Case<'a> {
             .map(move |route| Case::new(table, route.as_str(), overrides, key))
     }
 
-    fn unmet_prerequisite(&self) -> Option<&'a str> {
+    pub(crate) fn unmet_prerequisite(&self) -> Option<&'a str> {
         self.needed()
             .find(|needed| {
                 let verdict = Rule::ALL
@@ -585,38 +389,5 @@ impl<'a> Case<'a> {
             }
         }
         met
-    }
-
-    fn warnings(&self) -> Vec<Warning> {
-        let Some(rollout) = self.rollout else {
-            return Vec::new();
-        };
-        let mandatory = rollout.stage == Stage::Mandatory;
-        let variable = || Box::from(rollout.flag.as_str());
-        let mut warnings = Vec::new();
-        match self.overrides.flag(&rollout.flag) {
-            FlagOverride::Unset => {}
-            FlagOverride::Ignored(_) => warnings.push(Warning::IllegalOverride {
-                variable: variable(),
-            }),
-            FlagOverride::On | FlagOverride::Off if mandatory => {
-                warnings.push(Warning::OverrideOfMandatory {
-                    variable: variable(),
-                });
-            }
-            FlagOverride::On
-                if rollout.stage == Stage::ReadyForTesting
-                    && self.kind == EnvironmentKind::OnPrem =>
-            {
-                warnings.push(Warning::NotAcceptedYet {
-                    variable: variable(),
-                });
-            }
-            FlagOverride::On | FlagOverride::Off => {}
-        }
-        if rollout.halted && mandatory {
-            warnings.push(Warning::HaltOfMandatory);
-        }
-        warnings
     }
 }

@@ -7,11 +7,13 @@
 
 mod bucket;
 mod decide;
+mod explain;
 mod overrides;
 mod rollout;
 mod snapshot;
 mod stage;
 mod table;
+mod warnings;
 
 #[cfg(feature = "client")]
 mod backoff;
@@ -61,10 +63,8 @@ mod transport;
 mod versions;
 
 pub use bucket::{BUCKETS, Seed, bucket};
-pub use decide::{
-    Decision, Explanation, Layer, Path, Plan, Reason, Rule, Verdict, Warning, decide, explain,
-    plan, warnings,
-};
+pub use decide::{Decision, Path, Plan, Reason, Rule, Verdict, decide, plan};
+pub use explain::{Explanation, Layer, explain};
 pub use overrides::{FlagOverride, Overrides};
 pub use rollout::{
     FlagName, InvalidName, InvalidPercent, Mirror, Percent, Rollout, RouteKey, Setting,
@@ -75,6 +75,7 @@ pub use snapshot::{
 };
 pub use stage::{EnvironmentKind, Stage, UnknownStage};
 pub use table::{Entry, InvalidRequirements, LONGEST_CHAIN, Source, Table};
+pub use warnings::{Warning, warnings};
 
 #[cfg(feature = "client")]
 pub use builder::{ClientBuilder, StartError};

@@ -6,13 +6,15 @@ use std::iter::once;
 use std::sync::Arc;
 
 use crate::cache::{Cached, Found, Halts};
-use crate::decide::{self, Decision, Explanation, Plan, Warning};
+use crate::decide::{self, Decision, Plan};
+use crate::explain::{self, Explanation};
 use crate::overrides::Overrides;
 use crate::rollout::{Rollout, RouteKey};
 use crate::snapshot::Snapshot;
 use crate::stage::EnvironmentKind;
 use crate::table::{Entry, Source, Table};
 use crate::versions::Seen;
+use crate::warnings::{self, Warning};
 
 /// Immutable: each change makes a new one.
 #[derive(Clone, Debug)]
@@ -110,7 +112,7 @@ impl State {
     }
 
     pub(crate) fn explain(&self, route: &str, key: Option<&str>) -> Explanation {
-        decide::explain(self.table_of(route), route, &self.overrides, key)
+        explain::explain(self.table_of(route), route, &self.overrides, key)
     }
 
     pub(crate) fn plan(&self, route: &str) -> Plan {
@@ -118,7 +120,7 @@ impl State {
     }
 
     pub(crate) fn warnings(&self, route: &str) -> Vec<Warning> {
-        decide::warnings(self.table_of(route), route, &self.overrides)
+        warnings::warnings(self.table_of(route), route, &self.overrides)
     }
 
     /// The routes about which this state says something else than that one did.
