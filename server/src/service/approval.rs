@@ -5,7 +5,7 @@ use switchover::Stage;
 
 use crate::domain::approval::{Approval, ApprovalDigest};
 use crate::domain::refusal::Refusal;
-use crate::service::rollout::{Target, load};
+use crate::service::rollout::{Target, expect_tag, load};
 use crate::service::{Answer, Ctx, Failure, Render, Services};
 
 /// An approval, and whether what it approved is still what is there.
@@ -33,6 +33,7 @@ impl Services {
         self.change(ctx, render, |work| {
             work.tx
                 .lock_rollout(&target.route, &target.environment, None)?;
+            expect_tag(work, target)?;
             let (route, _, rollout) = load(work.tx, target)?;
             if rollout.stage.next() != Some(to) {
                 return Err(Failure::Refused(Refusal::InvalidTransition(format!(
@@ -89,6 +90,7 @@ impl Services {
         self.change(ctx, render, |work| {
             work.tx
                 .lock_rollout(&target.route, &target.environment, None)?;
+            expect_tag(work, target)?;
             let approval = work
                 .tx
                 .approvals(&target.route, &target.environment, None)?

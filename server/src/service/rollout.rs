@@ -200,7 +200,10 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
     let mut locked: BTreeSet<RouteKey> = others.iter().cloned().collect();
     locked.insert(target.route.clone());
     work.lock(&locked, &environment.key)?;
-    expect_tag(work, target, &change.command)?;
+    // A halt is for now, whatever the page that ordered it has seen.
+    if change.command != Command::Halt {
+        expect_tag(work, target)?;
+    }
     // What was read before the locks may have changed while waiting for them.
     let route = work.route(&target.route)?;
     let environment = work.environment(&target.environment)?;
@@ -235,14 +238,11 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
     })
 }
 
-/// A halt is for now, whatever the page that ordered it has seen.
-fn expect_tag(work: &mut Work<'_, '_>, target: &Target, command: &Command) -> Result<(), Failure> {
+/// The rollout must still have the tag that the caller has seen, if they say one.
+pub(super) fn expect_tag(work: &mut Work<'_, '_>, target: &Target) -> Result<(), Failure> {
     let Some(expected) = work.ctx.if_match.clone() else {
         return Ok(());
     };
-    if *command == Command::Halt {
-        return Ok(());
-    }
     let (_, _, rollout) = load(work.tx, target)?;
     let current = rollout_tag(&epoch(work.tx)?, &rollout);
     if expected == current {
