@@ -1,0 +1,227 @@
+//! `ETag`, `If-Match` and `Idempotency-Key`.
+
+use std::sync::Barrier;
+
+use serde_json::json;
+
+use crate::support::{App, Engine, Who, at, on_both_engines};
+
+on_both_engines!(
+    a_change_of_something_else_is_refused,
+    a_request_sent_twice_is_carried_out_once,
+    the_same_request_at_once_is_carried_out_once,
+);
+
+fn a_change_of_something_else_is_refused(engine: Engine) {
+    let app = App::start(engine);
+    app.route("count_commits");
+    let rollout = at("count_commits", "dev", "");
+    let seen = app.get(&rollout).expect(200).etag();
+    let ask = |etag: &str| {
+        let request = app.request("GET", &rollout).by(Who::VIEWER);
+        request.header("if-none-match", etag).send().status
+    };
+    assert_eq!(ask(&seen), 304);
+    assert_eq!(ask(&format!("W/{seen}")), 304);
+    assert_eq!(ask("\"other\""), 200);
+
+    app.set("count_commits", "dev", json!({ "mode": "on" }))
+        .expect(200);
+    let attempts = [
+        ("PUT", "setting", json!({ "mode": "off", "reason": "r" })),
+        (
+            "PUT",
+            "cohorts",
+            json!({ "include": [], "exclude": ["k"], "reason": "r" }),
+        ),
+        (
+            "POST",
+            "promotions",
+            json!({ "to": "opt_in", "reason": "r" }),
+        ),
+        (
+            "POST",
+            "demotions",
+            json!({ "to": "ready_for_testing", "reason": "r" }),
+        ),
+        ("POST", "resume", json!({ "reason": "r" })),
+        (
+            "POST",
+            "acceptance",
+            json!({ "until": "2026-01-06T00:00:00Z", "reason": "r" }),
+        ),
+        ("POST", "approvals", json!({ "to": "opt_in" })),
+    ];
+    for (method, what, body) in &attempts {
+        let before = app.database().fingerprint();
+        let reply = app
+            .request(method, &at("count_commits", "dev", what))
+            .by(Who::MAINTAINER)
+            .header("if-match", &seen)
+            .json(body)
+            .send();
+        let problem = reply.problem(412);
+        assert_eq!(problem["code"], "precondition_failed", "{what}");
+        assert_eq!(problem["etag"], app.get(&rollout).etag(), "{what}");
+        assert_eq!(app.database().fingerprint(), before, "{what}");
+    }
+    let delete = |etag: &str| {
+        app.request("DELETE", &at("count_commits", "dev", "acceptance"))
+            .by(Who::MAINTAINER)
+            .header("if-match", etag)
+            .send()
+    };
+    delete(&seen).problem(412);
+    let current = app.get(&rollout).etag();
+    delete(&current).expect(200);
+
+    // A halt is for now, whatever the page that ordered it has seen.
+    let halted = app
+        .request("POST", &at("count_commits", "dev", "halt"))
+        .by(Who::OPERATOR)
+        .header("if-match", &seen)
+        .json(&json!({ "reason": "r" }))
+        .send()
+        .expect(200);
+    assert_eq!(halted.json()["rollout"]["halted"], true);
+    assert_eq!(halted.etag(), app.get(&rollout).etag());
+
+    let patch = |path: &str, etag: &str, body| {
+        let request = app.request("PATCH", path).by(Who::ADMIN);
+        request.header("if-match", etag).json(&body).send()
+    };
+    let route = app.get("routes/count_commits").etag();
+    let owner = || json!({ "owner": "git", "reason": "r" });
+    patch("routes/count_commits", &seen, owner()).problem(412);
+    let patched = patch("routes/count_commits", &route, owner()).expect(200);
+    assert_eq!(patched.etag(), app.get("routes/count_commits").etag());
+    patch("routes/count_commits", &route, owner()).problem(412);
+
+    let listed = app.get("environments").json();
+    assert_eq!(listed["items"][0]["key"], "dev");
+    patch(
+        "environments/dev",
+        &seen.replace('.', ".9"),
+        json!({ "position": 0, "reason": "r" }),
+    )
+    .problem(412);
+}
+
+fn a_request_sent_twice_is_carried_out_once(engine: Engine) {
+    let app = App::start(engine);
+    app.route("count_commits");
+    let path = at("count_commits", "dev", "promotions");
+    let send = |who: Who, path: &str, key: &str, reason: &str| {
+        app.request("POST", path)
+            .by(who)
+            .header("idempotency-key", key)
+            .json(&json!({ "to": "opt_in", "reason": reason }))
+            .send()
+    };
+    let first = send(Who::OPERATOR, &path, "k1", "r").expect(201);
+    assert_eq!(first.header("idempotency-replayed"), None);
+    let entries = app.audit_count();
+    let again = send(Who::OPERATOR, &path, "k1", "r").expect(201);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.etag(), first.etag());
+    assert_eq!(app.audit_count(), entries);
+
+    let other_body = send(Who::OPERATOR, &path, "k1", "another");
+    assert_eq!(other_body.code(422), "idempotency_mismatch");
+    // Another person's key, and the same key elsewhere, are other requests.
+    assert_eq!(
+        send(Who::MAINTAINER, &path, "k1", "r").code(409),
+        "invalid_transition"
+    );
+    send(
+        Who::OPERATOR,
+        &at("count_commits", "staging", "promotions"),
+        "k1",
+        "r",
+    )
+    .expect(201);
+    // What failed was not carried out, so it is tried again.
+    let failed = at("count_commits", "production", "promotions");
+    assert_eq!(send(Who::OPERATOR, &failed, "k2", "r").status, 403);
+    assert_eq!(send(Who::OPERATOR, &failed, "k2", "r").status, 403);
+    assert_eq!(
+        send(Who::OPERATOR, &path, &"k".repeat(256), "r").status,
+        400
+    );
+    assert_eq!(send(Who::OPERATOR, &path, "", "r").status, 400);
+
+    app.advance(chrono::Duration::hours(25));
+    app.services().forget_old_receipts().unwrap();
+    assert_eq!(
+        send(Who::OPERATOR, &path, "k1", "r").code(409),
+        "invalid_transition"
+    );
+}
+
+fn the_same_request_at_once_is_carried_out_once(engine: Engine) {
+    const AT_ONCE: usize = 8;
+    let app = App::start(engine);
+    for round in 0..10 {
+        let route = format!("route_{round}");
+        app.route(&route);
+        let entries = app.audit_count();
+        let barrier = Barrier::new(AT_ONCE);
+        let replies: Vec<_> = std::thread::scope(|scope| {
+            let send = || {
+                barrier.wait();
+                app.request("POST", &at(&route, "dev", "promotions"))
+                    .by(Who::OPERATOR)
+                    .header("idempotency-key", "once")
+                    .json(&json!({ "to": "opt_in", "reason": "r" }))
+                    .send()
+            };
+            let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(send)).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        for reply in &replies {
+            assert_eq!(reply.status, 201, "{}", reply.body);
+            assert_eq!(reply.body, replies[0].body);
+        }
+        let fresh = replies
+            .iter()
+            .filter(|reply| reply.header("idempotency-replayed").is_none());
+        assert_eq!(fresh.count(), 1);
+        assert_eq!(app.audit_count(), entries + 1);
+    }
+}
+
+mod secrets {
+    use super::*;
+
+    #[test]
+    fn are_never_replayed() {
+        let app = App::start(Engine::Sqlite);
+        let send = || {
+            app.request("POST", "sdk-keys")
+                .by(Who::MAINTAINER)
+                .header("idempotency-key", "k")
+                .json(&json!({ "environment": "dev", "name": "web" }))
+                .send()
+                .expect(201)
+        };
+        let first = send();
+        let secret = first.json()["key"].as_str().unwrap().to_owned();
+        assert!(secret.starts_with("swk_"));
+        assert_eq!(first.header("cache-control"), Some("no-store"));
+        let again = send();
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!(again.json()["id"], first.json()["id"]);
+        assert_eq!(again.json()["key"], serde_json::Value::Null);
+        let kept = app
+            .database()
+            .texts("SELECT body AS value FROM idempotency");
+        assert!(kept.iter().all(|body| !body.contains(&secret)));
+        let keys = app.database().texts("SELECT hash AS value FROM sdk_keys");
+        assert!(keys.len() == 1 && !secret.contains(&keys[0]));
+        app.snapshot(&secret).expect(200);
+    }
+}

@@ -1,0 +1,22 @@
+//! The server as its users meet it: real databases, real HTTP, nothing mocked.
+//!
+//! Every test builds what it needs and shares nothing but one PostgreSQL cluster, so tests run in
+//! any order and all at once. Where text or transactions reach the database, the name says which
+//! engine ran: `race::one_promotion_wins::postgres`.
+#![expect(
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a failed expectation is how a test speaks"
+)]
+
+mod support;
+
+mod authorization;
+mod conditions;
+mod openapi;
+mod race;
+mod vectors;

@@ -1,0 +1,113 @@
+//! Many clients that want the same thing at once.
+
+use std::collections::BTreeMap;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+
+use crate::support::{App, Engine, Who, at, on_both_engines};
+
+on_both_engines!(
+    one_promotion_of_a_thousand_wins,
+    revisions_have_no_gap_and_no_repeat
+);
+
+/// T23.
+fn one_promotion_of_a_thousand_wins(engine: Engine) {
+    const CLIENTS: usize = 32;
+    const PROMOTIONS: usize = 1_000;
+    let app = App::start(engine);
+    app.route("count_commits");
+    let path = at("count_commits", "dev", "promotions");
+    let seen = app.get(&at("count_commits", "dev", "")).etag();
+    let (entries, left) = (app.audit_count(), AtomicUsize::new(PROMOTIONS));
+    let start = Barrier::new(CLIENTS);
+    let take = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+    let client = |number: usize| {
+        let mut statuses = BTreeMap::<u16, usize>::new();
+        start.wait();
+        while take().is_ok() {
+            let request = app.request("POST", &path).by(Who::OPERATOR);
+            // Some say which state they have seen, some do not.
+            let request = match number % 2 {
+                0 => request.header("if-match", &seen),
+                _ => request,
+            };
+            let body = json!({ "to": "opt_in", "reason": format!("client {number}") });
+            *statuses
+                .entry(request.json(&body).send().status)
+                .or_default() += 1;
+        }
+        statuses
+    };
+    let mut statuses = BTreeMap::<u16, usize>::new();
+    std::thread::scope(|scope| {
+        let client = &client;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| scope.spawn(move || client(number)))
+            .collect();
+        for answered in clients {
+            for (status, count) in answered.join().unwrap() {
+                *statuses.entry(status).or_default() += count;
+            }
+        }
+    });
+    let of = |status: u16| statuses.get(&status).copied().unwrap_or(0);
+    assert_eq!(of(201), 1, "{statuses:?}");
+    assert_eq!(of(409) + of(412), PROMOTIONS - 1, "{statuses:?}");
+    assert_eq!(app.audit_count(), entries + 1);
+    let rollout = app.rollout("count_commits", "dev");
+    assert_eq!(
+        (&rollout["stage"], &rollout["revision"]),
+        (&json!("opt_in"), &json!(2))
+    );
+    app.assert_audit_intact();
+}
+
+/// Different changes of different routes: each is a revision of its own, and the record's order is
+/// the order of commits.
+fn revisions_have_no_gap_and_no_repeat(engine: Engine) {
+    const CLIENTS: usize = 8;
+    const CHANGES: usize = 12;
+    let app = App::start(engine);
+    for client in 0..CLIENTS {
+        app.route(&format!("route_{client}"));
+    }
+    let key = app.sdk_key("dev");
+    let before = app
+        .database()
+        .number("SELECT revision FROM environments WHERE key = 'dev'");
+    let mut versions: Vec<u64> = std::thread::scope(|scope| {
+        let app = &app;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                scope.spawn(move || {
+                    let route = format!("route_{client}");
+                    let change = |step: usize| {
+                        let mode = if step.is_multiple_of(2) { "on" } else { "off" };
+                        let set = app.set(&route, "dev", json!({ "mode": mode })).expect(200);
+                        let version = set.json()["version"].as_str().unwrap().to_owned();
+                        version.split_once('.').unwrap().1.parse::<u64>().unwrap()
+                    };
+                    (0..CHANGES).map(change).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap())
+            .collect()
+    });
+    versions.sort_unstable();
+    let first = u64::try_from(before).unwrap() + 1;
+    let expected: Vec<u64> = (first..).take(CLIENTS * CHANGES).collect();
+    assert_eq!(versions, expected);
+    let published = app.snapshot(&key).expect(200).json()["version"].clone();
+    let last = expected.last().unwrap();
+    assert!(
+        published.as_str().unwrap().ends_with(&format!(".{last}")),
+        "{published}"
+    );
+    app.assert_audit_intact();
+}

@@ -1,0 +1,265 @@
+//! A server in this process, over a database and a clock of its own.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use chrono::{DateTime, Duration, TimeZone as _, Utc};
+use serde_json::{Value, json};
+use switchover_server::domain::actor::{Actor, Role};
+use switchover_server::http::{Running, Server, ServerConfig};
+use switchover_server::service::{Clock, Services};
+use switchover_server::token::{KEY_FILE, TokenKeys};
+use tempfile::TempDir;
+
+use super::client::{Reply, Request, agent};
+use super::database::{Engine, TestDatabase};
+use super::sse::Events;
+
+/// Somebody with a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Who(pub(crate) Role, pub(crate) &'static str);
+
+impl Who {
+    pub(crate) const VIEWER: Who = Who(Role::Viewer, "vera@example.com");
+    pub(crate) const OPERATOR: Who = Who(Role::Operator, "otto@example.com");
+    pub(crate) const MAINTAINER: Who = Who(Role::Maintainer, "mia@example.com");
+    /// Approves what the others promote.
+    pub(crate) const APPROVER: Who = Who(Role::Maintainer, "max@example.com");
+    pub(crate) const ADMIN: Who = Who(Role::Admin, "ada@example.com");
+
+    pub(crate) fn of(role: Role) -> Who {
+        match role {
+            Role::Viewer => Who::VIEWER,
+            Role::Operator => Who::OPERATOR,
+            Role::Maintainer => Who::MAINTAINER,
+            Role::Admin => Who::ADMIN,
+        }
+    }
+
+    pub(crate) fn actor(self) -> Actor {
+        Actor {
+            subject: self.1.to_owned(),
+            role: self.0,
+        }
+    }
+
+    /// A token of theirs, good for an hour.
+    pub(crate) fn token(self) -> String {
+        static TOKENS: OnceLock<Mutex<HashMap<Who, String>>> = OnceLock::new();
+        let mut tokens = TOKENS.get_or_init(Mutex::default).lock().unwrap();
+        let made = tokens.entry(self).or_insert_with(|| {
+            let actor = self.actor();
+            signing()
+                .keys
+                .sign(&actor, Utc::now(), Duration::hours(1))
+                .unwrap()
+        });
+        made.clone()
+    }
+}
+
+struct Signing {
+    keys: Arc<TokenKeys>,
+    pem: String,
+}
+
+/// One signing key for every server of these tests.
+fn signing() -> &'static Signing {
+    static SIGNING: OnceLock<Signing> = OnceLock::new();
+    SIGNING.get_or_init(|| {
+        let directory: TempDir = tempfile::tempdir().unwrap();
+        Signing {
+            keys: Arc::new(TokenKeys::from_data_dir(directory.path()).unwrap()),
+            pem: std::fs::read_to_string(directory.path().join(KEY_FILE)).unwrap(),
+        }
+    })
+}
+
+/// A server that serves.
+pub(crate) struct App {
+    running: Option<Running>,
+    address: String,
+    database: Arc<TestDatabase>,
+    clock: Arc<AtomicI64>,
+    agent: ureq::Agent,
+}
+
+impl App {
+    pub(crate) fn start(engine: Engine) -> App {
+        App::over(Arc::new(TestDatabase::new(engine)))
+    }
+
+    /// A server over a database that others may use too.
+    pub(crate) fn over(database: Arc<TestDatabase>) -> App {
+        let start = Utc.with_ymd_and_hms(2026, 1, 5, 10, 0, 0).unwrap();
+        let clock = Arc::new(AtomicI64::new(start.timestamp_micros()));
+        let services = Services::start(database.open(), reading(&clock)).unwrap();
+        let config = ServerConfig {
+            listen: "127.0.0.1:0".to_owned(),
+            signals: false,
+        };
+        let keys = Arc::clone(&signing().keys);
+        let running = Server::new(config, Arc::new(services), keys)
+            .start()
+            .unwrap();
+        App {
+            address: running.address().to_string(),
+            running: Some(running),
+            database,
+            clock,
+            agent: agent(),
+        }
+    }
+
+    /// The key that the servers of these tests trust, in PEM.
+    pub(crate) fn signing_key() -> &'static str {
+        &signing().pem
+    }
+
+    /// Puts that key where a real server looks for it.
+    pub(crate) fn lay_signing_key(data_directory: &Path) {
+        std::fs::write(data_directory.join(KEY_FILE), App::signing_key()).unwrap();
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn database(&self) -> &Arc<TestDatabase> {
+        &self.database
+    }
+
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        self.running.as_ref().unwrap().services()
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.clock.load(Ordering::SeqCst)).unwrap()
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock
+            .fetch_add(by.num_microseconds().unwrap(), Ordering::SeqCst);
+    }
+
+    /// Stops it as an operator would.
+    pub(crate) fn stop(mut self) {
+        self.running.take().unwrap().stop().unwrap();
+    }
+
+    /// A request; a path that does not begin at the root is one below `/api/v1`.
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
+        let path = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/api/v1/{path}")
+        };
+        Request::new(
+            &self.agent,
+            method,
+            &format!("http://{}{path}", self.address),
+        )
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        self.request("GET", path).by(Who::VIEWER).send()
+    }
+
+    pub(crate) fn post(&self, who: Who, path: &str, body: &Value) -> Reply {
+        self.request("POST", path).by(who).json(body).send()
+    }
+
+    pub(crate) fn put(&self, who: Who, path: &str, body: &Value) -> Reply {
+        self.request("PUT", path).by(who).json(body).send()
+    }
+
+    /// A route under the policy `open`, named by its key alone.
+    pub(crate) fn route(&self, key: &str) {
+        self.route_with(key, json!({}));
+    }
+
+    pub(crate) fn route_with(&self, key: &str, more: Value) {
+        let mut body = json!({
+            "endpoint": format!("gitaly.Service/{key}"),
+            "key": key,
+            "operation": "read",
+            "owner": "gitaly",
+            "policy": "open",
+        });
+        let fields = body.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        self.post(Who::OPERATOR, "routes", &body).expect(201);
+    }
+
+    pub(crate) fn promote(&self, who: Who, route: &str, environment: &str, to: &str) -> Reply {
+        let body = json!({ "to": to, "reason": "test" });
+        self.post(who, &at(route, environment, "promotions"), &body)
+    }
+
+    /// Promotes, environment by environment, until the route has this stage in all of these.
+    pub(crate) fn bring(&self, route: &str, environments: &[&str], to: &str) {
+        for environment in environments {
+            for stage in ["opt_in", "opt_out", "mandatory"] {
+                let body = json!({ "to": stage, "comment": "test" });
+                let path = at(route, environment, "approvals");
+                self.post(Who::APPROVER, &path, &body).expect(201);
+                self.promote(Who::MAINTAINER, route, environment, stage)
+                    .expect(201);
+                if stage == to {
+                    break;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn set(&self, route: &str, environment: &str, setting: Value) -> Reply {
+        let mut body = json!({ "reason": "test" });
+        let fields = body.as_object_mut().unwrap();
+        fields.extend(setting.as_object().unwrap().clone());
+        self.put(Who::OPERATOR, &at(route, environment, "setting"), &body)
+    }
+
+    pub(crate) fn rollout(&self, route: &str, environment: &str) -> Value {
+        self.get(&at(route, environment, "")).expect(200).json()
+    }
+
+    pub(crate) fn sdk_key(&self, environment: &str) -> String {
+        let body = json!({ "environment": environment, "name": "test" });
+        let made = self.post(Who::MAINTAINER, "sdk-keys", &body).expect(201);
+        made.json()["key"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn snapshot(&self, sdk_key: &str) -> Reply {
+        self.request("GET", "/sdk/v1/snapshot")
+            .bearer(sdk_key)
+            .send()
+    }
+
+    pub(crate) fn stream(&self, sdk_key: &str, last_event_id: Option<&str>) -> Events {
+        Events::open(&self.address, sdk_key, last_event_id)
+    }
+
+    pub(crate) fn audit_count(&self) -> i64 {
+        self.database.number("SELECT COUNT(*) FROM audit")
+    }
+
+    pub(crate) fn assert_audit_intact(&self) {
+        let verified = self
+            .post(Who::VIEWER, "audit/verify", &json!({}))
+            .expect(200);
+        assert_eq!(verified.json()["intact"], true, "{}", verified.body);
+    }
+}
+
+/// The address of a rollout, or of something about it.
+pub(crate) fn at(route: &str, environment: &str, what: &str) -> String {
+    let path = format!("routes/{route}/environments/{environment}/{what}");
+    path.trim_end_matches('/').to_owned()
+}
+
+fn reading(clock: &Arc<AtomicI64>) -> Clock {
+    let clock = Arc::clone(clock);
+    Arc::new(move || DateTime::from_timestamp_micros(clock.load(Ordering::SeqCst)).unwrap())
+}

@@ -1,0 +1,44 @@
+//! What tests are built from: databases, servers, clients.
+
+mod app;
+mod client;
+mod database;
+mod postgres;
+mod sse;
+
+pub(crate) use app::{App, Who, at};
+pub(crate) use client::{Reply, Request, raw, read_raw};
+pub(crate) use database::{Engine, TestDatabase};
+pub(crate) use sse::{Event, StreamReader};
+
+use std::time::{Duration, Instant};
+
+/// Gives each named function, which takes an [`Engine`], a test per engine.
+macro_rules! on_both_engines {
+    ($($test:ident),* $(,)?) => {$(
+        mod $test {
+            #[test]
+            fn sqlite() {
+                super::$test($crate::support::Engine::Sqlite);
+            }
+
+            #[test]
+            fn postgres() {
+                super::$test($crate::support::Engine::Postgres);
+            }
+        }
+    )*};
+}
+pub(crate) use on_both_engines;
+
+/// Looks every few milliseconds until there is something, or fails when the time is over.
+pub(crate) fn eventually<T>(what: &str, within: Duration, look: impl Fn() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(started.elapsed() < within, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
