@@ -17,6 +17,9 @@ mod support;
 
 mod authorization;
 mod conditions;
+mod crash;
 mod openapi;
+mod permissions;
 mod race;
+mod tidy;
 mod vectors;

@@ -1,7 +1,7 @@
 //! A server in this process, over a database and a clock of its own.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -13,7 +13,7 @@ use switchover_server::service::{Clock, Services};
 use switchover_server::token::{KEY_FILE, TokenKeys};
 use tempfile::TempDir;
 
-use super::client::{Reply, Request, agent};
+use super::client::{Remote, Reply};
 use super::database::{Engine, TestDatabase};
 use super::sse::Events;
 
@@ -80,10 +80,9 @@ fn signing() -> &'static Signing {
 /// A server that serves.
 pub(crate) struct App {
     running: Option<Running>,
-    address: String,
+    remote: Remote,
     database: Arc<TestDatabase>,
     clock: Arc<AtomicI64>,
-    agent: ureq::Agent,
 }
 
 impl App {
@@ -105,26 +104,16 @@ impl App {
             .start()
             .unwrap();
         App {
-            address: running.address().to_string(),
+            remote: Remote::at(&running.address().to_string()),
             running: Some(running),
             database,
             clock,
-            agent: agent(),
         }
     }
 
     /// The key that the servers of these tests trust, in PEM.
     pub(crate) fn signing_key() -> &'static str {
         &signing().pem
-    }
-
-    /// Puts that key where a real server looks for it.
-    pub(crate) fn lay_signing_key(data_directory: &Path) {
-        std::fs::write(data_directory.join(KEY_FILE), App::signing_key()).unwrap();
-    }
-
-    pub(crate) fn address(&self) -> &str {
-        &self.address
     }
 
     pub(crate) fn database(&self) -> &Arc<TestDatabase> {
@@ -147,32 +136,6 @@ impl App {
     /// Stops it as an operator would.
     pub(crate) fn stop(mut self) {
         self.running.take().unwrap().stop().unwrap();
-    }
-
-    /// A request; a path that does not begin at the root is one below `/api/v1`.
-    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
-        let path = if path.starts_with('/') {
-            path.to_owned()
-        } else {
-            format!("/api/v1/{path}")
-        };
-        Request::new(
-            &self.agent,
-            method,
-            &format!("http://{}{path}", self.address),
-        )
-    }
-
-    pub(crate) fn get(&self, path: &str) -> Reply {
-        self.request("GET", path).by(Who::VIEWER).send()
-    }
-
-    pub(crate) fn post(&self, who: Who, path: &str, body: &Value) -> Reply {
-        self.request("POST", path).by(who).json(body).send()
-    }
-
-    pub(crate) fn put(&self, who: Who, path: &str, body: &Value) -> Reply {
-        self.request("PUT", path).by(who).json(body).send()
     }
 
     /// A route under the policy `open`, named by its key alone.
@@ -238,7 +201,7 @@ impl App {
     }
 
     pub(crate) fn stream(&self, sdk_key: &str, last_event_id: Option<&str>) -> Events {
-        Events::open(&self.address, sdk_key, last_event_id)
+        Events::open(self.remote.address(), sdk_key, last_event_id)
     }
 
     pub(crate) fn audit_count(&self) -> i64 {
@@ -250,6 +213,15 @@ impl App {
             .post(Who::VIEWER, "audit/verify", &json!({}))
             .expect(200);
         assert_eq!(verified.json()["intact"], true, "{}", verified.body);
+    }
+}
+
+/// A server can be asked without saying how.
+impl Deref for App {
+    type Target = Remote;
+
+    fn deref(&self) -> &Remote {
+        &self.remote
     }
 }
 

@@ -9,7 +9,7 @@ use ureq::http;
 
 use super::app::Who;
 
-pub(super) fn agent() -> ureq::Agent {
+fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
@@ -19,6 +19,52 @@ pub(super) fn agent() -> ureq::Agent {
         .new_agent()
 }
 
+/// A server somewhere.
+pub(crate) struct Remote {
+    address: String,
+    agent: ureq::Agent,
+}
+
+impl Remote {
+    pub(crate) fn at(address: &str) -> Remote {
+        Remote {
+            address: address.to_owned(),
+            agent: agent(),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A request; a path that does not begin at the root is one below `/api/v1`.
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
+        let path = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/api/v1/{path}")
+        };
+        let url = format!("http://{}{path}", self.address);
+        Request {
+            agent: self.agent.clone(),
+            builder: http::Request::builder().method(method).uri(url),
+            body: None,
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        self.request("GET", path).by(Who::VIEWER).send()
+    }
+
+    pub(crate) fn post(&self, who: Who, path: &str, body: &Value) -> Reply {
+        self.request("POST", path).by(who).json(body).send()
+    }
+
+    pub(crate) fn put(&self, who: Who, path: &str, body: &Value) -> Reply {
+        self.request("PUT", path).by(who).json(body).send()
+    }
+}
+
 pub(crate) struct Request {
     agent: ureq::Agent,
     builder: http::request::Builder,
@@ -26,14 +72,6 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(super) fn new(agent: &ureq::Agent, method: &str, url: &str) -> Request {
-        Request {
-            agent: agent.clone(),
-            builder: http::Request::builder().method(method).uri(url),
-            body: None,
-        }
-    }
-
     pub(crate) fn by(self, who: Who) -> Request {
         let token = who.token();
         self.bearer(&token)

@@ -7,7 +7,7 @@ mod postgres;
 mod sse;
 
 pub(crate) use app::{App, Who, at};
-pub(crate) use client::{Reply, Request, raw, read_raw};
+pub(crate) use client::{Remote, Reply, raw, read_raw};
 pub(crate) use database::{Engine, TestDatabase};
 pub(crate) use sse::{Event, StreamReader};
 

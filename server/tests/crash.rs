@@ -1,0 +1,221 @@
+//! T22: kill -9 at any moment. Every change that was acknowledged is on record with its audit
+//! entry, and no other is half there.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{App, Engine, Remote, TestDatabase, Who, at};
+
+const CLIENTS: usize = 3;
+
+#[test]
+fn sqlite() {
+    crash_again_and_again(Engine::Sqlite, 50);
+}
+
+#[test]
+fn postgres() {
+    crash_again_and_again(Engine::Postgres, 15);
+}
+
+/// The product's own program.
+struct Server {
+    child: Child,
+    remote: Remote,
+}
+
+impl Server {
+    fn start(data: &Path, database: &TestDatabase) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_switchover"))
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--database",
+                database.url(),
+            ])
+            .arg("--data-dir")
+            .arg(data)
+            .env("SWITCHOVER_SIGNING_KEY", App::signing_key())
+            .env_remove("SWITCHOVER_DATABASE_URL")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut address = None;
+        loop {
+            let line = lines
+                .next()
+                .expect("the server says that it is ready")
+                .unwrap();
+            if let Some((_, rest)) = line.split_once("http://") {
+                address = address.or(rest.split('/').next().map(str::to_owned));
+            }
+            if line.trim() == "ready" {
+                break;
+            }
+        }
+        let remote = Remote::at(&address.expect("the server says where it listens"));
+        Server { child, remote }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn crash_again_and_again(engine: Engine, kills: u64) {
+    let data: TempDir = tempfile::tempdir().unwrap();
+    let database = TestDatabase::new(engine);
+    let acknowledged = Mutex::new(Vec::new());
+    let (mut checked, mut lost) = (0, Vec::new());
+    let counter = AtomicU64::new(0);
+    let mut server = Server::start(data.path(), &database);
+    for client in 0..CLIENTS {
+        let body = json!({
+            "endpoint": "gitaly.Service/X", "key": format!("route_{client}"),
+            "flag": format!("GITALY_ROUTE_{client}"), "operation": "read", "owner": "test",
+            "policy": "open",
+        });
+        server
+            .remote
+            .post(Who::OPERATOR, "routes", &body)
+            .expect(201);
+    }
+    let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..kills {
+        std::thread::scope(|scope| {
+            for client in 0..CLIENTS {
+                let (remote, acknowledged, counter) = (&server.remote, &acknowledged, &counter);
+                scope.spawn(move || {
+                    change_until_it_breaks(remote, client, acknowledged, counter);
+                });
+            }
+            chance = chance
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            std::thread::sleep(Duration::from_micros(2_000 + (chance >> 40) % 120_000));
+            server.child.kill().unwrap();
+        });
+        server.kill();
+        server = Server::start(data.path(), &database);
+        let entries = record_since(&server.remote, checked);
+        checked = entries.keys().next_back().copied().unwrap_or(checked);
+        for reason in acknowledged.lock().unwrap().drain(..) {
+            if !entries.values().any(|entry| entry["reason"] == reason) {
+                lost.push(reason);
+            }
+        }
+        assert_whole(&server.remote);
+    }
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    let changes = counter.load(Ordering::Relaxed);
+    assert!(changes > kills * 3, "only {changes} changes were asked for");
+    server.kill();
+}
+
+/// Promotes, sets and demotes one route, over and over. What is acknowledged is noted by its
+/// reason, which no other change has.
+fn change_until_it_breaks(
+    remote: &Remote,
+    client: usize,
+    acknowledged: &Mutex<Vec<String>>,
+    counter: &AtomicU64,
+) {
+    let route = format!("route_{client}");
+    let steps = [
+        ("POST", "demotions", json!({ "to": "ready_for_testing" })),
+        ("POST", "promotions", json!({ "to": "opt_in" })),
+        ("PUT", "setting", json!({ "mode": "ramp", "percent": 12.5 })),
+        ("POST", "halt", json!({})),
+        ("POST", "resume", json!({})),
+        ("PUT", "setting", json!({ "mode": "stage_default" })),
+    ];
+    loop {
+        for (method, what, body) in &steps {
+            let reason = format!("change {}", counter.fetch_add(1, Ordering::Relaxed));
+            let mut body = body.clone();
+            body["reason"] = json!(reason);
+            let request = remote.request(method, &at(&route, "dev", what));
+            match request.by(Who::OPERATOR).json(&body).try_send() {
+                // Nothing may have changed, such as when the first demotion finds nothing to do.
+                Ok(reply) if reply.status < 300 => {
+                    if reply.json()["changed"] == true {
+                        acknowledged.lock().unwrap().push(reason);
+                    }
+                }
+                Ok(reply) => assert_eq!(reply.status, 409, "{}", reply.body),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// The entries of the record after a place, by place.
+fn record_since(remote: &Remote, after: u64) -> BTreeMap<u64, Value> {
+    let mut entries = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let page = remote
+            .get(&format!("audit?limit=500{cursor}"))
+            .expect(200)
+            .json();
+        for entry in page["items"].as_array().unwrap() {
+            let place = entry["seq"].as_u64().unwrap();
+            if place <= after {
+                return entries;
+            }
+            entries.insert(place, entry.clone());
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return entries,
+        }
+    }
+}
+
+/// Each rollout is as the last entry about it says, and the record vouches for itself.
+fn assert_whole(remote: &Remote) {
+    let verified = remote
+        .post(Who::VIEWER, "audit/verify", &json!({}))
+        .expect(200)
+        .json();
+    assert_eq!(verified["intact"], true, "{verified}");
+    for client in 0..CLIENTS {
+        let route = format!("route_{client}");
+        let rollout = remote.get(&at(&route, "dev", "")).expect(200).json();
+        let history = remote.get(&format!("routes/{route}/history?environment=dev&limit=1"));
+        let history = history.expect(200).json();
+        let Some(last) = history["items"].get(0) else {
+            assert_eq!(rollout["revision"], 1);
+            continue;
+        };
+        for fact in ["revision", "stage", "setting", "halt"] {
+            let same = match (&last["after"][fact], &rollout[fact]) {
+                // The same moment may be written with more or fewer digits.
+                (Value::Object(a), Value::Object(b)) => a.get("reason") == b.get("reason"),
+                (a, b) => a == b,
+            };
+            assert!(same, "{fact}: {last} but {rollout}");
+        }
+    }
+}
