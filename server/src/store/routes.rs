@@ -27,6 +27,10 @@ pub struct RouteFilter {
     pub after: Option<String>,
 }
 
+diesel::define_sql_function! {
+    fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
 impl Tx<'_> {
     /// One route.
     ///
@@ -63,17 +67,16 @@ impl Tx<'_> {
             query = query.filter(routes::key.gt(after.clone()));
         }
         if let Some(text) = &filter.text {
-            // Keys are lower case and flags upper case, so both forms reach all but odd spellings
-            // of endpoints and descriptions, the same on both engines.
-            let forms = [text.clone(), text.to_lowercase(), text.to_uppercase()];
-            let [plain, lower, upper] = forms.map(|form| format!("%{}%", escape(&form)));
+            // SQLite's LIKE takes no notice of case and PostgreSQL's does, so both compare lower
+            // case: the engines' own, which both know for ASCII.
+            let text = format!("%{}%", escape(&text.to_ascii_lowercase()));
             query = query.filter(
                 routes::key
-                    .like(lower.clone())
+                    .like(text.clone())
                     .escape('!')
-                    .or(routes::flag.like(upper).escape('!'))
-                    .or(routes::endpoint.like(plain.clone()).escape('!'))
-                    .or(routes::description.like(plain).escape('!')),
+                    .or(lower(routes::flag).like(text.clone()).escape('!'))
+                    .or(lower(routes::endpoint).like(text.clone()).escape('!'))
+                    .or(lower(routes::description).like(text).escape('!')),
             );
         }
         if let Some(stage) = filter.stage {
