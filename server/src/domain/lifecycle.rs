@@ -470,7 +470,8 @@ fn door(
         return Ok(());
     }
     let within = after.acceptance.as_ref().is_some_and(|window| {
-        exposure.share <= window.percent
+        window.until > facts.now
+            && exposure.share <= window.percent
             && exposure
                 .include
                 .iter()
