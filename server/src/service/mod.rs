@@ -99,7 +99,11 @@ impl Services {
     /// When the database cannot be used.
     pub fn start(store: Store, clock: Clock) -> Result<Services, StoreError> {
         let now = clock();
-        store.write(|tx| environment::found(tx, now))?;
+        match store.write(|tx| environment::found(tx, now)) {
+            // Another node that starts for the first time was faster.
+            Err(StoreError::Duplicate) => store.write(|tx| environment::found(tx, now))?,
+            founded => founded?,
+        }
         let services = Services {
             store,
             hub: Hub::default(),
