@@ -16,10 +16,17 @@
 mod support;
 
 mod authorization;
+mod bad_input;
 mod conditions;
 mod crash;
+mod lifecycle;
+mod migrations;
 mod openapi;
+mod outage;
 mod permissions;
 mod race;
+mod routes;
+mod stream;
 mod tidy;
+mod tokens;
 mod vectors;

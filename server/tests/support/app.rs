@@ -124,10 +124,6 @@ impl App {
         self.running.as_ref().unwrap().services()
     }
 
-    pub(crate) fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(self.clock.load(Ordering::SeqCst)).unwrap()
-    }
-
     pub(crate) fn advance(&self, by: Duration) {
         self.clock
             .fetch_add(by.num_microseconds().unwrap(), Ordering::SeqCst);

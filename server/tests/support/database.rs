@@ -1,5 +1,7 @@
 //! A database of its own for each test, and SQL to look behind the server's back.
 
+use std::path::Path;
+
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -24,7 +26,12 @@ impl TestDatabase {
     pub(crate) fn new(engine: Engine) -> TestDatabase {
         match engine {
             Engine::Sqlite => {
-                let directory = tempfile::tempdir().unwrap();
+                // Commits wait for the disk, where there is one.
+                let memory = Path::new("/dev/shm");
+                let directory = match memory.is_dir() {
+                    true => tempfile::tempdir_in(memory).unwrap(),
+                    false => tempfile::tempdir().unwrap(),
+                };
                 TestDatabase {
                     engine,
                     url: format!("sqlite://{}/switchover.db", directory.path().display()),
@@ -37,10 +44,6 @@ impl TestDatabase {
                 _directory: None,
             },
         }
-    }
-
-    pub(crate) fn engine(&self) -> Engine {
-        self.engine
     }
 
     pub(crate) fn url(&self) -> &str {
