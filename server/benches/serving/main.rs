@@ -4,7 +4,6 @@
 //! `cargo bench -p switchover-server` runs all of it in some two minutes; a part's name runs that
 //! part: `cargo bench -p switchover-server -- fan-out`.
 #![expect(
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -9,7 +9,7 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, get};
 use switchover::Version;
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, sleep};
 
 use crate::http::App;
 use crate::http::error::Problem;
@@ -92,7 +92,7 @@ pub(crate) async fn stream(
         .hub()
         .follow(&caller.environment)
         .ok_or_else(not_published)?;
-    let events = events(Arc::clone(&app), caller.key, follow, at, open);
+    let events = events(Arc::clone(&app), caller.key.into(), follow, at, open);
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -105,7 +105,7 @@ type States = tokio::sync::watch::Receiver<Option<Arc<crate::publish::Published>
 
 fn events(
     app: Arc<App>,
-    key: String,
+    key: Box<str>,
     mut states: States,
     mut at: Option<Version>,
     open: Open,
@@ -113,9 +113,11 @@ fn events(
     async_stream::stream! {
         let _open = open;
         let mut stopping = app.stopping.clone();
-        let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut first = true;
+        // One timer a stream, for the next beat or for the end: timers are what streams are made of.
+        let alarm = sleep(HEARTBEAT);
+        tokio::pin!(alarm);
+        let mut is_ending = false;
+        let mut is_first = true;
         loop {
             let state = states.borrow_and_update().clone();
             let event = state.as_ref().and_then(|state| state.event_from(at.as_ref()));
@@ -130,10 +132,10 @@ fn events(
                     yield Ok(event);
                 }
                 // Who is up to date learns at once that the stream works.
-                None if first => yield Ok(BEAT),
+                None if is_first => yield Ok(BEAT),
                 None => {}
             }
-            first = false;
+            is_first = false;
             loop {
                 tokio::select! {
                     changed = states.changed() => {
@@ -142,15 +144,16 @@ fn events(
                         }
                         break;
                     }
-                    _ = stopping.changed() => {
-                        sleep(spread(&key)).await;
-                        return;
+                    _ = stopping.changed(), if !is_ending => {
+                        is_ending = true;
+                        alarm.as_mut().reset(Instant::now() + spread());
                     }
-                    _ = beat.tick() => {
+                    () = alarm.as_mut() => {
                         let revoked = app.services.access().environment_of(&key).is_none();
-                        if revoked || app.contact.lost_for().is_some() {
+                        if is_ending || revoked || app.contact.lost_for().is_some() {
                             return;
                         }
+                        alarm.as_mut().reset(Instant::now() + HEARTBEAT);
                         yield Ok(BEAT);
                     }
                 }
@@ -165,10 +168,10 @@ fn slice_of(event: usize) -> usize {
     if event <= 64 * 1024 { 1024 } else { 16 * 1024 }
 }
 
-/// A moment within the drain: streams of one key end at different ones.
-fn spread(key: &str) -> Duration {
+/// A moment within the drain, another one for every stream.
+fn spread() -> Duration {
     use std::hash::{BuildHasher as _, RandomState};
-    let parts = u32::try_from(RandomState::new().hash_one(key) % 1_000).unwrap_or(0);
+    let parts = u32::try_from(RandomState::new().hash_one(()) % 1_000).unwrap_or(0);
     DRAIN * parts / 1_000
 }
 
