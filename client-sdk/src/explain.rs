@@ -23,7 +23,7 @@ pub struct Layer {
 /// A decision with everything that led to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// What [`decide`] answers for the same facts.
+    /// What [`decide`](crate::decide()) answers for the same facts.
     pub decision: Decision,
     /// All rules, first to last.
     pub chain: Vec<Layer>,
