@@ -192,7 +192,7 @@ impl Config {
             user: variable("USER")
                 .or_else(|| variable("LOGNAME"))
                 .unwrap_or_else(|| "somebody".to_owned()),
-            no_color: variable("NO_COLOR").is_some(),
+            no_color: no_color(),
             signing_key: said.signing_key,
         })
     }
@@ -223,6 +223,12 @@ impl Said {
             token: text(self.token, weaker.token),
         }
     }
+}
+
+/// Whether the reader wants no colours (<https://no-color.org>).
+#[must_use]
+pub fn no_color() -> bool {
+    variable("NO_COLOR").is_some()
 }
 
 fn read_file(path: &Path) -> Result<Said, ConfigError> {

@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod cohorts;
 mod completions;
+mod demo;
 mod demote;
 mod environment;
 mod error;
@@ -56,6 +57,8 @@ pub struct Cli {
 enum Command {
     /// Run the server
     Serve(ServeArgs),
+    /// A whole migration in seconds, on a server of its own
+    Demo(demo::DemoArgs),
     /// Every route in every environment: stage, share of the new path, halts
     Status(status::StatusArgs),
     /// Add, import, list, show and retire routes
@@ -112,6 +115,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let file = &cli.file;
     let done = match cli.command {
         Command::Serve(args) => serve::run(file, &args),
+        Command::Demo(args) => demo::run(&args),
         Command::Status(args) => status::run(file, &args),
         Command::Route(command) => route::run(file, command),
         Command::Promote(args) => promote::run(file, &args),

@@ -10,6 +10,8 @@ use crate::cli::wire::Gate;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Problem {
     pub(crate) status: u16,
+    /// Stable; programs branch on it.
+    pub(crate) code: String,
     detail: String,
     /// The answer as it came.
     #[serde(skip)]

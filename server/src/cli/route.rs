@@ -46,7 +46,7 @@ pub(crate) struct AddArgs {
     /// Environment variable, when it is not to follow from the endpoint
     #[arg(long)]
     flag: Option<String>,
-    /// Policy: gitaly (default), data_migration or open
+    /// Policy: gitaly (default) or open
     #[arg(long)]
     policy: Option<String>,
     /// Route that must be at least as far; can be repeated

@@ -1,0 +1,40 @@
+//! `demo`: a whole migration in seconds, through the public interfaces alone: REST and the SDK.
+
+mod caller;
+mod house;
+mod story;
+
+use clap::Args;
+
+use crate::cli::error::CliError;
+use crate::cli::output::{Screen, say};
+use crate::config;
+
+use house::House;
+use story::Story;
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Keep the server when the story has ended, until Ctrl-C
+    #[arg(long)]
+    stay: bool,
+}
+
+pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
+    let screen = Screen::new(config::no_color());
+    let house = House::open(args.stay)?;
+    let measured = Story::new(&house, &|line| say(line)).tell()?;
+    say(format!("\n{}", story::summary(&screen, measured)))?;
+    if !args.stay {
+        return Ok(());
+    }
+    let url = house.url();
+    say(format!(
+        "\nThe server stays until Ctrl-C.\n  page  {url}/\n  API   {url}/api/docs/\n  in another \
+         terminal:\n    export SWITCHOVER_URL={url}\n    export SWITCHOVER_TOKEN={}\n    switchover \
+         history {}",
+        house.admin_token()?,
+        story::ROUTE
+    ))?;
+    house.wait()
+}
