@@ -152,7 +152,8 @@ impl Config {
     /// Whether there is a signing key already, without making one.
     #[must_use]
     pub fn has_token_keys(&self) -> bool {
-        self.signing_key.is_some() || self.data_dir.join(KEY_FILE).exists()
+        let is_own = !self.database.is_shared();
+        self.signing_key.is_some() || (is_own && self.data_dir.join(KEY_FILE).exists())
     }
 
     /// Whether the database is there, as far as that shows without asking for it.

@@ -2,6 +2,7 @@
 
 mod caller;
 mod house;
+mod measured;
 mod story;
 
 use clap::Args;
@@ -24,7 +25,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
     let screen = Screen::new(config::no_color());
     let house = House::open(args.stay)?;
     let measured = Story::new(&house, &|line| say(line)).tell()?;
-    say(format!("\n{}", story::summary(&screen, measured)))?;
+    say(format!("\n{}", measured::summary(&screen, measured)))?;
     if !args.stay {
         return Ok(());
     }

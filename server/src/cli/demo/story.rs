@@ -8,8 +8,8 @@ use switchover::{Path, Stage};
 use crate::cli::api::{Api, Reply};
 use crate::cli::demo::caller::{Caller, name_of};
 use crate::cli::demo::house::House;
+use crate::cli::demo::measured::{Measured, Sent, milliseconds};
 use crate::cli::error::CliError;
-use crate::cli::output::{Field, Screen};
 use crate::cli::problem::Problem;
 use crate::cli::wire::{Imported, SdkKey, Transition, Verification};
 use crate::domain::actor::Role;
@@ -23,30 +23,11 @@ const ROUTES: &str = include_str!("../../../../docs/examples/gitaly/routes.json"
 /// Says a line.
 type Tell<'a> = &'a dyn Fn(&str) -> Result<(), CliError>;
 
-/// One change, and how long it took to reach a caller.
-pub(super) struct Measured {
-    what: String,
-    caller: &'static str,
-    effect: String,
-    /// From sending the change to its effect, in milliseconds.
-    from_sending: f64,
-    /// From the server's answer to the effect; less than 0 when the effect came first.
-    from_answer: f64,
-}
-
 /// The people and the place.
 pub(super) struct Story<'a> {
     house: &'a House,
     tell: Tell<'a>,
     measured: Vec<Measured>,
-}
-
-/// A change that the server has accepted.
-struct Sent {
-    what: String,
-    sent: Instant,
-    answered: Instant,
-    version: String,
 }
 
 impl<'a> Story<'a> {
@@ -222,14 +203,8 @@ impl<'a> Story<'a> {
         at: Instant,
         effect: &str,
     ) -> Result<(), CliError> {
-        let measured = Measured {
-            what: sent.what.clone(),
-            caller: caller.name,
-            effect: effect.to_owned(),
-            from_sending: milliseconds(sent.sent, at),
-            from_answer: milliseconds(sent.answered, at),
-        };
-        self.say(&sentence(&measured))?;
+        let measured = Measured::new(sent, caller.name, at, effect);
+        self.say(&measured.sentence())?;
         self.measured.push(measured);
         Ok(())
     }
@@ -237,42 +212,6 @@ impl<'a> Story<'a> {
     fn say(&self, text: &str) -> Result<(), CliError> {
         (self.tell)(text)
     }
-}
-
-/// What was measured, as a table.
-pub(super) fn summary(screen: &Screen, measured: Vec<Measured>) -> String {
-    let rows = measured.into_iter().map(|measured| {
-        vec![
-            measured.what.into(),
-            measured.caller.into(),
-            Field::good(measured.effect),
-            format!("{:.1}", measured.from_sending).into(),
-            format!("{:.1}", measured.from_answer).into(),
-        ]
-    });
-    let header = [
-        "change",
-        "caller",
-        "effect",
-        "ms after sending",
-        "ms after the answer",
-    ];
-    screen.table(&header, rows.collect())
-}
-
-fn sentence(measured: &Measured) -> String {
-    let side = if measured.from_answer < 0.0 {
-        "before"
-    } else {
-        "after"
-    };
-    format!(
-        "  `{}` {}: {:.1} ms after this was sent, {:.1} ms {side} the server's answer.",
-        measured.caller,
-        measured.effect,
-        measured.from_sending,
-        measured.from_answer.abs()
-    )
 }
 
 fn promote(who: &Api, to: Stage) -> Result<Sent, CliError> {
@@ -326,18 +265,12 @@ fn indented(problem: &Problem) -> String {
     lines.join("\n")
 }
 
-/// From one moment to another, which may be earlier.
-fn milliseconds(from: Instant, to: Instant) -> f64 {
-    let later = to.saturating_duration_since(from).as_secs_f64();
-    let earlier = from.saturating_duration_since(to).as_secs_f64();
-    (later - earlier) * 1_000.0
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::cli::demo::measured::summary;
     use crate::cli::output::tests::pipe;
 
     #[test]
