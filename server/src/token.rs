@@ -82,9 +82,10 @@ impl TokenKeys {
             TokenError(format!("{what} {}: {error}", path.display()))
         };
         match fs::read_to_string(&path) {
-            Ok(pem) => TokenKeys::from_pem(&pem),
+            Ok(pem) => TokenKeys::from_pem(&pem)
+                .map_err(|error| TokenError(format!("{}: {error}", path.display()))),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(data_dir).map_err(|error| failed("create", error))?;
+                make_private_dir(data_dir).map_err(|error| failed("create", error))?;
                 let pem = new_pem()?;
                 match write_new(&path, &pem) {
                     Ok(()) => TokenKeys::from_pem(&pem),
@@ -219,6 +220,18 @@ fn new_pem() -> Result<String, TokenError> {
         "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
         lines.join("\n")
     ))
+}
+
+/// Makes a directory that only its owner may enter, unless it is there.
+pub(crate) fn make_private_dir(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(path)
 }
 
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {

@@ -5,17 +5,11 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::cli::error::CliError;
+use crate::token;
 
 /// Makes a directory that only its owner may enter, unless it is there.
 pub(crate) fn make_private_dir(path: &Path) -> Result<(), CliError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(path).map_err(|error| {
+    token::make_private_dir(path).map_err(|error| {
         CliError::new(format!(
             "cannot make the data directory {}: {error}",
             path.display()

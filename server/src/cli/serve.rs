@@ -28,7 +28,10 @@ pub(crate) fn run(file: &FileArgs, args: &ServeArgs) -> Result<(), CliError> {
     make_private_dir(&config.data_dir)?;
     let keys = keys_with_first_token(&config)?;
     let running = start(&config, Arc::clone(&keys))?;
-    announce(&config, &keys, &running)?;
+    if let Err(error) = announce(&config, &keys, &running) {
+        // It is there to serve, not to be read.
+        tracing::warn!(%error, "nobody reads where this server is");
+    }
     running
         .wait()
         .map_err(|error| CliError::new(format!("serving failed: {error}")))

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::args::ReasonArgs;
 use crate::cli::error::CliError;
 use crate::cli::output::say;
-use crate::cli::session::Session;
+use crate::cli::session::{Session, note};
 use crate::cli::ttl;
 use crate::cli::wire::Revocation;
 use crate::config::{ClientArgs, Config, FileArgs, StorageArgs};
@@ -62,7 +62,16 @@ pub(crate) fn run(file: &FileArgs, command: TokenCommand) -> Result<(), CliError
 }
 
 fn create(file: &FileArgs, args: CreateArgs) -> Result<(), CliError> {
-    let keys = Config::for_storage(file, &args.storage)?.token_keys()?;
+    let config = Config::for_storage(file, &args.storage)?;
+    let is_new = !config.has_token_keys();
+    let keys = config.token_keys()?;
+    if is_new {
+        // A typing error in the directory's name would go unnoticed.
+        note(&format!(
+            "made a new signing key in {}: a server has to run on this directory to take the token",
+            config.data_dir.display()
+        ));
+    }
     let actor = Actor {
         subject: args.subject,
         role: args.role,
