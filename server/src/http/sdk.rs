@@ -162,10 +162,11 @@ fn events(
     }
 }
 
-/// A connection's buffer grows to what it is given before it is flushed, and stays that large as long
-/// as the stream: 4 KiB a stream saved with slices of 1 KiB. Large snapshots go out in larger ones.
+/// A connection's buffer keeps the memory that its largest write before a flush has touched, as long
+/// as the stream lives. Small slices keep 10,000 streams within their budget; large snapshots go out
+/// in larger ones.
 fn slice_of(event: usize) -> usize {
-    if event <= 64 * 1024 { 1024 } else { 16 * 1024 }
+    if event <= 64 * 1024 { 512 } else { 16 * 1024 }
 }
 
 /// A moment within the drain, another one for every stream.
