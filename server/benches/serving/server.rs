@@ -41,8 +41,9 @@ impl Process {
         let url = lines
             .find_map(|line| {
                 let line = line.unwrap();
-                let from = line.find("http://127.0.0.1:")?;
-                let url = line[from..].split_whitespace().next()?;
+                let url = line
+                    .split_whitespace()
+                    .find(|word| word.starts_with("http://127.0.0.1:"))?;
                 Some(url.trim_end_matches('/').to_owned())
             })
             .expect("the server says where it listens");
