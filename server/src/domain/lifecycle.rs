@@ -1,7 +1,7 @@
 //! What may happen to a rollout. [`plan`] is the only maker of a [`Transition`], and the store
 //! writes nothing else.
 //!
-//! Exposure has one door: whatever raises it, by whichever command, passes [`door`].
+//! Exposure has one door: whatever raises it, by whichever command, passes `door`.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

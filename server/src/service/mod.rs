@@ -1,6 +1,6 @@
 //! What people do, one file per thing: load, judge by the domain's rules, commit, publish.
 //!
-//! No HTTP and no SQL here. Every change goes through [`Services::change`]: one transaction with its
+//! No HTTP and no SQL here. Every change goes through `Services::change`: one transaction with its
 //! audit entries and its receipt, and then the environments it touched are published.
 
 mod access;
