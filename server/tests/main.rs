@@ -17,6 +17,7 @@ mod support;
 
 mod authorization;
 mod bad_input;
+mod commands;
 mod conditions;
 mod crash;
 mod lifecycle;

@@ -1,0 +1,263 @@
+//! The command line as its users meet it: the program itself, its exit status, its two outputs.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A data directory, and the server on it while there is one.
+struct Place {
+    data: TempDir,
+    server: Option<(Child, String)>,
+}
+
+/// What a command left behind.
+struct Done {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place {
+            data: TempDir::new().unwrap(),
+            server: None,
+        }
+    }
+
+    fn serving() -> Place {
+        let mut place = Place::new();
+        place.start();
+        place
+    }
+
+    fn start(&mut self) {
+        let mut child = program(self.data.path())
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut url = None;
+        for line in lines {
+            let line = line.unwrap();
+            if let Some(page) = line.strip_prefix("page ") {
+                url = Some(page.trim().trim_end_matches('/').to_owned());
+            }
+            if line == "ready" {
+                break;
+            }
+        }
+        self.server = Some((child, url.expect("the server says where it is")));
+    }
+
+    fn stop(&mut self) {
+        if let Some((mut child, _)) = self.server.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Done {
+        // Nobody listens on port 1.
+        let url = match &self.server {
+            Some((_, url)) => url.as_str(),
+            None => "http://127.0.0.1:1",
+        };
+        let output = program(self.data.path())
+            .args(arguments)
+            .env("SWITCHOVER_URL", url)
+            .output()
+            .unwrap();
+        Done {
+            status: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    #[track_caller]
+    fn well(&self, arguments: &[&str]) -> String {
+        let done = self.run(arguments);
+        assert_eq!(done.status, 0, "{arguments:?}: {}", done.err);
+        done.out
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.data.path().join(name).display().to_string()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn program(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchover"));
+    command
+        .stdin(Stdio::null())
+        .env_remove("SWITCHOVER_CONFIG")
+        .env_remove("SWITCHOVER_DATABASE_URL")
+        .env_remove("SWITCHOVER_LISTEN")
+        .env_remove("SWITCHOVER_SIGNING_KEY")
+        .env_remove("SWITCHOVER_TOKEN")
+        .env("USER", "tester")
+        .env("SWITCHOVER_DATA_DIR", data);
+    command
+}
+
+fn with_a_route(place: &Place, policy: &str) {
+    place.well(&[
+        "route",
+        "add",
+        "gitaly.CommitService/CountCommits",
+        "--operation=read",
+        "--owner=gitaly",
+        "--policy",
+        policy,
+    ]);
+}
+
+#[test]
+fn a_refusal_is_told_to_people_and_to_programs() {
+    let place = Place::serving();
+    with_a_route(&place, "gitaly");
+    let promote = ["promote", "count_commits", "production", "--reason=x"];
+    let refused = place.run(&promote);
+    assert_eq!(refused.status, 1);
+    assert_eq!(refused.out, "");
+    for part in [
+        "order: fail",
+        "approval: fail",
+        "by maintainers other than local:tester",
+    ] {
+        assert!(refused.err.contains(part), "{part}: {}", refused.err);
+    }
+    let refused = place.run(&[&promote[..], &["--json"]].concat());
+    assert_eq!(refused.status, 1);
+    let problem: Value = serde_json::from_str(&refused.out).unwrap();
+    assert_eq!(problem["code"], "gates_not_met");
+}
+
+#[test]
+fn what_cannot_be_meant_is_status_2_and_no_server_is_1() {
+    let place = Place::new();
+    for wrong in [
+        &["promote", "count_commits", "dev"][..],
+        &["setting", "count_commits", "dev", "ramp", "--reason=x"],
+        &["halt", "count_commits", "--reason=x"],
+        &["halt", "--reason=x"],
+        &["token", "create", "--role=boss", "--subject=x"],
+        &["restore"],
+    ] {
+        assert_eq!(place.run(wrong).status, 2, "{wrong:?}");
+    }
+    let nowhere = place.run(&["status", "--token=x"]);
+    assert_eq!(nowhere.status, 1);
+    assert!(
+        nowhere.err.contains("http://127.0.0.1:1"),
+        "{}",
+        nowhere.err
+    );
+    assert!(nowhere.err.contains("switchover serve"), "{}", nowhere.err);
+}
+
+#[test]
+fn an_own_token_never_leaves_this_machine() {
+    let place = Place::new();
+    place.well(&["token", "create", "--role=admin", "--subject=x"]);
+    let refused = place.run(&["status", "--url=http://switchover.example.com"]);
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused.err.contains("not on this machine"),
+        "{}",
+        refused.err
+    );
+}
+
+#[test]
+fn keys_are_made_with_and_without_a_server() {
+    let mut place = Place::new();
+    let create = ["sdk-key", "create", "--environment=dev", "--name=web"];
+    let alone = place.well(&create);
+    assert!(alone.starts_with("swk_") && alone.lines().count() == 1);
+    place.start();
+    let served = place.well(&create);
+    assert!(served.starts_with("swk_") && served.lines().count() == 1);
+    let listed: Value = serde_json::from_str(&place.well(&["sdk-key", "list", "--json"])).unwrap();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_backup_comes_back_under_a_new_epoch() {
+    let mut place = Place::serving();
+    with_a_route(&place, "open");
+    place.well(&["promote", "count_commits", "dev", "--reason=before"]);
+    let backup = place.file("backup.db");
+    place.well(&["backup", &backup]);
+    assert_eq!(place.run(&["backup", &backup]).status, 1, "it exists");
+    place.well(&["promote", "count_commits", "dev", "--reason=after"]);
+
+    let in_use = place.run(&["restore", &backup]);
+    assert_eq!(in_use.status, 1);
+    assert!(
+        in_use.err.contains("stop the server first"),
+        "{}",
+        in_use.err
+    );
+    let version = |place: &Place| {
+        let explained = place.well(&["explain", "count_commits", "dev", "--json"]);
+        let explained: Value = serde_json::from_str(&explained).unwrap();
+        explained["version"].as_str().unwrap().to_owned()
+    };
+    let before = version(&place);
+    place.stop();
+
+    let garbage = place.file("garbage.db");
+    std::fs::write(&garbage, "no database").unwrap();
+    assert_eq!(place.run(&["restore", &garbage]).status, 1);
+    place.well(&["restore", &backup]);
+    let kept = std::fs::read_dir(place.data.path())
+        .unwrap()
+        .filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name();
+            name.to_string_lossy().contains(".replaced-")
+        })
+        .count();
+    assert_eq!(kept, 1, "the database that was replaced is kept");
+
+    place.start();
+    let after = version(&place);
+    assert!(after.ends_with(".2"), "the backup's revision: {after}");
+    assert_ne!(before.split('.').next(), after.split('.').next());
+    place.well(&["audit", "verify"]);
+    assert!(place.well(&["audit"]).contains("new_epoch"));
+}
+
+#[test]
+fn all_of_gitalys_routes_are_imported() {
+    let place = Place::serving();
+    let routes = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/examples/gitaly/routes.json"
+    );
+    assert_eq!(
+        place.well(&["route", "import", routes]),
+        "imported 115 routes\n"
+    );
+    let status = place.well(&["status"]);
+    assert!(status.ends_with("115 routes, 0 halted rollouts\n"));
+    assert!(!status.contains('\x1b'), "no colours on a pipe");
+}
+
+#[test]
+fn the_demo_ends_well() {
+    let done = Place::new().run(&["demo"]);
+    assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+}
