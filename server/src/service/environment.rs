@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use switchover::{EnvironmentKind, Setting, Stage};
+use switchover::{EnvironmentKind, Percent, Setting, Stage};
 
 use crate::domain::environment::{Environment, EnvironmentKey, NewEnvironment};
 use crate::domain::exposure::Cohort;
@@ -203,6 +203,9 @@ impl Services {
             if after == before {
                 return Ok((before, current));
             }
+            if after.is_guarded() && !before.is_guarded() {
+                refuse_exposed(work.tx.rollouts_in(key)?, &after)?;
+            }
             after.generation += 1;
             work.tx
                 .update_environment(&after, before.generation)
@@ -219,6 +222,28 @@ impl Services {
             Ok((after, tag))
         })
     }
+}
+
+/// Exposure has one door, and becoming production is not another.
+fn refuse_exposed(rollouts: Vec<Rollout>, environment: &Environment) -> Result<(), Failure> {
+    let exposed: Vec<String> = rollouts
+        .into_iter()
+        .filter(|rollout| rollout.stage == Stage::ReadyForTesting && rollout.acceptance.is_none())
+        .filter(|rollout| {
+            let exposure = rollout.exposure(environment.kind);
+            exposure.share > Percent::ZERO || !exposure.include.is_empty()
+        })
+        .map(|rollout| rollout.route.to_string())
+        .collect();
+    if exposed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Conflict(format!(
+        "before opt_in nothing takes the new path in production, but in {} these do: {}; set them \
+         to stage_default without included keys, or halt them, first",
+        environment.key,
+        exposed.join(", ")
+    )))
 }
 
 fn refuse_taken(existing: &[Environment], new: &NewEnvironment) -> Result<(), Failure> {
