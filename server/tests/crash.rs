@@ -34,7 +34,10 @@ struct Server {
 
 impl Server {
     fn start(data: &Path, database: &TestDatabase) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_switchover"))
+        // A file that may not grow any more is then an error, as on a full disk, and not the end.
+        let mut child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .arg(env!("CARGO_BIN_EXE_switchover"))
             .args([
                 "serve",
                 "--listen",
@@ -73,6 +76,75 @@ impl Server {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// T31: no room left. Nothing is half done, what is known is served, and it recovers by itself.
+#[test]
+fn a_full_disk() {
+    let data: TempDir = tempfile::tempdir().unwrap();
+    let database = TestDatabase::new(Engine::Sqlite);
+    let mut server = Server::start(data.path(), &database);
+    let remote = &server.remote;
+    let route = json!({
+        "endpoint": "gitaly.Service/A", "key": "a", "operation": "read", "owner": "test",
+        "policy": "open",
+    });
+    remote.post(Who::OPERATOR, "routes", &route).expect(201);
+    let made = json!({ "environment": "dev", "name": "test" });
+    let made = remote.post(Who::MAINTAINER, "sdk-keys", &made).expect(201);
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    // Files may not become larger than this; a signal that nobody handles would say so first.
+    let limit = |bytes: &str| {
+        let limited = Command::new("prlimit")
+            .args(["--pid", &server.child.id().to_string()])
+            .arg(format!("--fsize={bytes}:unlimited"))
+            .status()
+            .expect("this test needs prlimit: apt-get install util-linux");
+        assert!(limited.success());
+    };
+    let change = |number: usize| {
+        let mode = if number.is_multiple_of(2) {
+            "on"
+        } else {
+            "off"
+        };
+        let body = json!({ "mode": mode, "reason": "x".repeat(900) });
+        remote.put(Who::OPERATOR, &at("a", "dev", "setting"), &body)
+    };
+    limit("600000");
+    let mut changes = 0;
+    let refused = loop {
+        let reply = change(changes);
+        if reply.status != 200 {
+            break reply;
+        }
+        changes += 1;
+        assert!(changes < 2_000, "the disk is never full");
+    };
+    assert_eq!(refused.code(503), "unavailable");
+    assert!(refused.header("retry-after").is_some());
+    let served = remote
+        .request("GET", "/sdk/v1/snapshot")
+        .bearer(&key)
+        .send();
+    assert_eq!(served.expect(200).json()["environment"], "dev");
+    let revision = |remote: &Remote| {
+        let rollout = remote.get(&at("a", "dev", "")).expect(200).json();
+        usize::try_from(rollout["revision"].as_u64().unwrap()).unwrap()
+    };
+    assert_eq!(revision(remote), changes + 1);
+    limit("unlimited");
+    change(changes).expect(200);
+    assert_eq!(revision(remote), changes + 2);
+    let verified = remote.post(Who::VIEWER, "audit/verify", &json!({})).json();
+    // One for the route, one for the key.
+    assert_eq!(
+        verified,
+        json!({
+            "intact": true, "entries": changes + 3, "broken_at": null, "detail": null,
+        })
+    );
+    server.kill();
 }
 
 impl Drop for Server {

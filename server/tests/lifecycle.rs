@@ -43,7 +43,7 @@ fn run(cases: u32, test: impl Fn(Vec<Step>) -> Result<(), TestCaseError>) {
 
 #[test]
 fn every_history_keeps_the_rules() {
-    run(48, |steps| {
+    run(64, |steps| {
         let (_database, services, advance) = world(Engine::Sqlite);
         let mut before = View::of(&services);
         for step in &steps {
@@ -51,7 +51,10 @@ fn every_history_keeps_the_rules() {
             let after = View::of(&services);
             let told = format!("{step:?}: {said}");
             if said.starts_with("refused")
-                && !matches!(step, Step::Advance(..) | Step::AdvanceAll(..))
+                && !matches!(
+                    step,
+                    Step::Advance(..) | Step::AdvanceAll(..) | Step::TryWindow(..)
+                )
             {
                 prop_assert_eq!(&before, &after, "{}", told);
             }
@@ -74,7 +77,7 @@ fn moved_by_the_rules(
 ) -> Result<(), TestCaseError> {
     // Promotes several stages, each in a step of its own.
     let in_steps = matches!(step, Step::AdvanceAll(..));
-    for ((route, environment), (now, _)) in &after.rollouts {
+    for ((route, environment), (now, place)) in &after.rollouts {
         let was = &before.rollouts[&(route.clone(), environment.clone())].0;
         if now.stage > was.stage {
             prop_assert!(
@@ -90,6 +93,17 @@ fn moved_by_the_rules(
                     "{route} {environment}: {told}"
                 );
             }
+        }
+        if now.stage > was.stage {
+            prop_assert!(
+                was.halt.is_none(),
+                "{route} {environment} was halted: {told}"
+            );
+            let exposed = in_steps || was.exposure(place.kind).is_total();
+            prop_assert!(
+                now.stage < Stage::Mandatory || exposed,
+                "{route} {environment} not every key took the new path: {told}"
+            );
         }
         if was.stage == Stage::Mandatory && now.stage < Stage::Mandatory {
             let on_purpose = matches!(
@@ -220,6 +234,47 @@ fn published_by_the_rules(
         }
     }
     Ok(())
+}
+
+/// The last step is for routes that every key takes already.
+#[test]
+fn nothing_becomes_mandatory_that_not_every_key_takes() {
+    let (_database, services, advance) = world(Engine::Sqlite);
+    let carry_out = |step| history::carry_out(&services, &step, &advance);
+    let keys = |keys: &[&str]| keys.iter().map(|key| Box::from(*key)).collect::<Cohort>();
+    let command = |command| Step::Command(Who::MAINTAINER, 0, 0, command, false);
+    let cohorts = |include, exclude| command(Command::SetCohorts { include, exclude });
+    let almost = Percent::from_thousandths(99_999).unwrap();
+    carry_out(Step::AdvanceAll(0, Stage::OptOut));
+    for (exposing_less, way_out) in [
+        (
+            command(Command::Set(Setting::Off)),
+            command(Command::Set(Setting::On)),
+        ),
+        (
+            command(Command::Set(Setting::Ramp { percent: almost })),
+            command(Command::Set(Setting::Ramp {
+                percent: Percent::HUNDRED,
+            })),
+        ),
+        (
+            cohorts(keys(&[]), keys(&["k0"])),
+            cohorts(keys(&["k1"]), keys(&[])),
+        ),
+        (command(Command::Halt), command(Command::Resume)),
+    ] {
+        assert_eq!(carry_out(exposing_less), "done");
+        let refused = carry_out(Step::Advance(0, 0, false));
+        assert!(
+            refused.contains("not every key") || refused.contains("halted"),
+            "{refused}"
+        );
+        assert_eq!(carry_out(way_out), "done");
+    }
+    assert_eq!(carry_out(Step::Advance(0, 0, false)), "done");
+    let rollout = &View::of(&services).rollouts[&("a".to_owned(), "dev".to_owned())].0;
+    let left = (rollout.setting, &rollout.include, &rollout.exclude);
+    assert_eq!(left, (Setting::StageDefault, &keys(&[]), &keys(&[])));
 }
 
 /// The server closes windows when it next looks. Meanwhile a window that has ended lets nothing in.

@@ -15,11 +15,13 @@
 
 mod support;
 
+mod approvals;
 mod authorization;
 mod bad_input;
 mod commands;
 mod conditions;
 mod crash;
+mod environments;
 mod lifecycle;
 mod migrations;
 mod openapi;

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::support::{App, Engine, Who, at, on_both_engines};
 
 on_both_engines!(
+    a_halt_wins_over_a_promotion,
     one_promotion_of_a_thousand_wins,
     revisions_have_no_gap_and_no_repeat
 );
@@ -110,4 +111,47 @@ fn revisions_have_no_gap_and_no_repeat(engine: Engine) {
         "{published}"
     );
     app.assert_audit_intact();
+}
+
+/// T30: whichever comes first, everything takes the old path in the end.
+fn a_halt_wins_over_a_promotion(engine: Engine) {
+    let app = App::start(engine);
+    for (round, (from, to)) in [
+        ("ready_for_testing", "opt_in"),
+        ("opt_in", "opt_out"),
+        ("ready_for_testing", "opt_in"),
+        ("opt_in", "opt_out"),
+        ("ready_for_testing", "opt_in"),
+        ("opt_in", "opt_out"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let route = format!("route_{round}");
+        app.route(&route);
+        if from == "opt_in" {
+            app.bring(&route, &["dev"], "opt_in");
+        }
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                let promoted = app.promote(Who::OPERATOR, &route, "dev", to);
+                assert!(promoted.status == 201 || promoted.code(409) == "halted");
+            });
+            start.wait();
+            let body = json!({ "reason": "errors" });
+            app.post(Who::OPERATOR, &at(&route, "dev", "halt"), &body)
+                .expect(200);
+        });
+        let rollout = app.rollout(&route, "dev");
+        assert_eq!(rollout["halted"], true);
+        assert_eq!(rollout["exposure_percent"], 0);
+        let explained = app.post(
+            Who::VIEWER,
+            &at(&route, "dev", "explain"),
+            &json!({ "key": "k" }),
+        );
+        assert_eq!(explained.json()["reason"], "halted");
+    }
 }

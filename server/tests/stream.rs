@@ -361,3 +361,61 @@ fn a_running_change_is_finished_before_the_end(engine: Engine) {
     let revision = database.number("SELECT revision FROM rollouts WHERE environment = 'dev'");
     assert_eq!(revision, recorded + 1);
 }
+
+/// A change that waits for a lock when the stop is ordered is carried out, and answered.
+#[test]
+fn a_change_that_waits_is_not_dropped() {
+    use diesel::connection::SimpleConnection as _;
+    use diesel::{Connection as _, PgConnection};
+
+    let app = App::start(Engine::Postgres);
+    app.route("a");
+    let mut holder = PgConnection::establish(app.database().url()).unwrap();
+    let hold = "BEGIN; SELECT 1 FROM rollouts WHERE route = 'a' AND environment = 'dev' FOR UPDATE";
+    holder.batch_execute(hold).unwrap();
+    let (remote, database) = (Remote::at(app.address()), Arc::clone(app.database()));
+    let changing = std::thread::spawn(move || {
+        let body = json!({ "mode": "on", "reason": "test" });
+        remote.put(Who::OPERATOR, &at("a", "dev", "setting"), &body)
+    });
+    let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND \
+                   wait_event_type = 'Lock'";
+    eventually("the change waits", SOON, || {
+        (database.number(waiting) == 1).then_some(())
+    });
+    let remote = Remote::at(app.address());
+    let stopping = std::thread::spawn(move || app.stop());
+    eventually("it is stopping", SOON, || {
+        let refused = |reply: &crate::support::Reply| reply.status == 503;
+        let asked = remote.request("GET", "/readyz").try_send();
+        asked.as_ref().map_or(true, refused).then_some(())
+    });
+    holder.batch_execute("COMMIT").unwrap();
+    assert_eq!(changing.join().unwrap().expect(200).json()["changed"], true);
+    stopping.join().unwrap();
+    assert_eq!(database.number("SELECT MAX(revision) FROM rollouts"), 2);
+}
+
+/// T26: who goes without a word is forgotten.
+#[test]
+fn a_reader_that_vanishes_is_forgotten() {
+    let app = App::start(Engine::Sqlite);
+    let key = app.sdk_key("dev");
+    let streams = || app.request("GET", "/healthz").send().json()["streams"].clone();
+    let sockets: Vec<TcpStream> = (0..10)
+        .map(|_| {
+            let mut socket = TcpStream::connect(app.address()).unwrap();
+            let request = format!(
+                "GET /sdk/v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+            );
+            socket.write_all(request.as_bytes()).unwrap();
+            socket
+        })
+        .collect();
+    eventually("all are counted", SOON, || (streams() == 10).then_some(()));
+    drop(sockets);
+    eventually("none is counted", Duration::from_secs(20), || {
+        (streams() == 0).then_some(())
+    });
+    assert_eq!(app.services().hub().followers(), 0);
+}

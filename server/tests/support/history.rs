@@ -28,8 +28,8 @@ pub(crate) const KEYS: [&str; 8] = ["k0", "k1", "k2", "42", "x", "y", "z", "gitl
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Command(Who, usize, usize, Command, bool),
-    /// To whichever stage is next, approved before.
-    Advance(usize, usize),
+    /// To whichever stage is next, approved before; with what it requires, or alone.
+    Advance(usize, usize, bool),
     /// To this stage in every environment, as far as the rules allow.
     AdvanceAll(usize, Stage),
     Approve(Who, usize, usize),
@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Retire(usize),
     HaltAll(usize),
     OpenWindow(Who, usize, usize, i64, Percent, Cohort),
+    /// In production, and then tries that setting and those keys.
+    TryWindow(usize, Percent, Setting, Cohort, Cohort),
     Pass(Duration),
 }
 
@@ -59,7 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (who(), route.clone(), environment.clone(), command(), any::<bool>())
             .prop_map(|(who, r, e, command, cascade)| Step::Command(who, r, e, command, cascade)),
-        6 => (route.clone(), environment.clone()).prop_map(|(r, e)| Step::Advance(r, e)),
+        6 => (route.clone(), environment.clone(), any::<bool>()).prop_map(|(r, e, cascade)| Step::Advance(r, e, cascade)),
         2 => (route.clone(), stage()).prop_map(|(r, to)| Step::AdvanceAll(r, to)),
         1 => (who(), route.clone(), environment.clone()).prop_map(|(who, r, e)| Step::Approve(who, r, e)),
         1 => (route.clone(), requires, any::<bool>()).prop_map(|(r, of, cascade)| Step::Require(r, of, cascade)),
@@ -67,6 +69,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => environment.clone().prop_map(Step::HaltAll),
         2 => (who(), route, environment, 1..200_i64, percent(), cohort())
             .prop_map(|(who, r, e, hours, share, keys)| Step::OpenWindow(who, r, e, hours, share, keys)),
+        2 => (0..ROUTES.len(), percent(), setting(), cohort(), cohort())
+            .prop_map(|(r, share, setting, keys, more)| Step::TryWindow(r, share, setting, keys, more)),
         1 => (1..100_i64).prop_map(|hours| Step::Pass(Duration::hours(hours))),
     ]
 }
@@ -148,10 +152,10 @@ pub(crate) fn carry_out(services: &Services, step: &Step, advance: impl Fn(Durat
             command,
             *cascade,
         )),
-        Step::Advance(route, environment) => {
+        Step::Advance(route, environment, cascade) => {
             let place = (*route, *environment);
             match rollout(services, place).stage.next() {
-                Some(to) => promote(services, place, to),
+                Some(to) => promote(services, place, to, *cascade),
                 None => "nothing is next".to_owned(),
             }
         }
@@ -160,7 +164,7 @@ pub(crate) fn carry_out(services: &Services, step: &Step, advance: impl Fn(Durat
             for environment in 0..ENVIRONMENTS.len() {
                 while let Some(next) = rollout(services, (*route, environment)).stage.next() {
                     let said = if next <= *to {
-                        promote(services, (*route, environment), next)
+                        promote(services, (*route, environment), next, true)
                     } else {
                         break;
                     };
@@ -208,6 +212,28 @@ pub(crate) fn carry_out(services: &Services, step: &Step, advance: impl Fn(Durat
                 false,
             ))
         }
+        Step::TryWindow(route, percent, setting, cohort, include) => {
+            let window = Command::OpenWindow {
+                until: services.now() + Duration::hours(1),
+                percent: *percent,
+                cohort: cohort.clone(),
+            };
+            let cohorts = Command::SetCohorts {
+                include: include.clone(),
+                exclude: Cohort::new(),
+            };
+            [window, Command::Set(*setting), cohorts]
+                .map(|command| {
+                    said(&change(
+                        services,
+                        Who::MAINTAINER,
+                        (*route, 2),
+                        &command,
+                        false,
+                    ))
+                })
+                .join("; ")
+        }
         Step::Pass(time) => {
             advance(*time);
             services.close_windows_due().unwrap();
@@ -216,14 +242,14 @@ pub(crate) fn carry_out(services: &Services, step: &Step, advance: impl Fn(Durat
     }
 }
 
-fn promote(services: &Services, place: (usize, usize), to: Stage) -> String {
+fn promote(services: &Services, place: (usize, usize), to: Stage, cascade: bool) -> String {
     approve(services, Who::APPROVER, place);
     said(&change(
         services,
         Who::MAINTAINER,
         place,
         &Command::Promote { to },
-        true,
+        cascade,
     ))
 }
 
