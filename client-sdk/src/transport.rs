@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use ureq::http::{HeaderValue, Response, Uri, header};
@@ -175,10 +176,15 @@ impl Transport {
             .timeout_connect(Some(pace.connect))
             .timeout_send_request(Some(pace.answer))
             .timeout_recv_response(Some(pace.answer))
-            .timeout_per_read(Some(pace.read))
-            .build();
+            .timeout_per_read(Some(pace.read));
+        // A proxy for the way out does not lead back to this machine.
+        let config = if is_on_this_machine(server.url()) {
+            config.proxy(None)
+        } else {
+            config
+        };
         Transport {
-            agent: config.new_agent(),
+            agent: config.build().new_agent(),
             server,
             pace,
         }
@@ -253,8 +259,41 @@ impl Transport {
     }
 }
 
+fn is_on_this_machine(url: &str) -> bool {
+    let uri: Option<Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(is_loopback)
+}
+
 /// Whether a read ended because nothing came in its time.
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     error.kind() == io::ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_on_this_machine;
+
+    #[test]
+    fn this_machine_is_known_by_its_names() {
+        for url in [
+            "http://127.0.0.1:7070",
+            "http://localhost:1/x",
+            "http://[::1]:7070",
+        ] {
+            assert!(is_on_this_machine(url), "{url}");
+        }
+        for url in [
+            "http://example.com",
+            "http://localhost.example.com",
+            "http://127.0.0.1@example.com",
+            "http://10.0.0.1:7070",
+            "",
+        ] {
+            assert!(!is_on_this_machine(url), "{url}");
+        }
+    }
 }
