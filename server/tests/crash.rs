@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -174,7 +174,7 @@ fn crash_again_and_again(engine: Engine, kills: u64) {
             .expect(201);
     }
     let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..kills {
+    for round in 0..kills {
         std::thread::scope(|scope| {
             for client in 0..CLIENTS {
                 let (remote, acknowledged, counter) = (&server.remote, &acknowledged, &counter);
@@ -182,10 +182,18 @@ fn crash_again_and_again(engine: Engine, kills: u64) {
                     change_until_it_breaks(remote, client, acknowledged, counter);
                 });
             }
+            // Every other time while something has been done for certain, else at any moment.
+            let asked = Instant::now();
+            while round % 2 == 0
+                && acknowledged.lock().unwrap().is_empty()
+                && asked.elapsed() < Duration::from_secs(10)
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             chance = chance
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            std::thread::sleep(Duration::from_micros(2_000 + (chance >> 40) % 120_000));
+            std::thread::sleep(Duration::from_micros((chance >> 40) % 120_000));
             server.child.kill().unwrap();
         });
         server.kill();
@@ -202,7 +210,7 @@ fn crash_again_and_again(engine: Engine, kills: u64) {
         assert_whole(&server.remote);
     }
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    assert!(kept > kills, "only {kept} changes were acknowledged");
+    assert!(kept >= kills / 2, "only {kept} changes were acknowledged");
     server.kill();
 }
 
