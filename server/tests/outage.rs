@@ -156,3 +156,12 @@ fn a_database_that_went_back_in_time_is_not_published() {
     assert_eq!(after["version"], "another.1");
     assert_eq!(after["routes"]["a"]["setting"]["mode"], "off");
 }
+
+/// Some load balancers ask without wanting to read.
+#[test]
+fn health_answers_to_head() {
+    let app = App::start(Engine::Sqlite);
+    for path in ["/healthz", "/readyz"] {
+        app.request("HEAD", path).send().expect(200);
+    }
+}

@@ -334,6 +334,14 @@ fn stored(error: &StoreError) -> Problem {
                 5,
             )
         }
+        StoreError::OutcomeUnknown(_) => {
+            tracing::error!(%error, "a commit's outcome is not known");
+            Problem::unavailable(
+                "the database was lost at the commit: read again whether it was made, or send it \
+                 again with the same Idempotency-Key",
+                5,
+            )
+        }
         StoreError::Corrupt(_) => {
             tracing::error!(%error, "a row cannot be understood");
             Problem::new(

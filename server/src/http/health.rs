@@ -73,13 +73,21 @@ impl App {
 #[utoipa::path(tag = "health", responses((status = 200, body = HealthBody)))]
 #[get("/healthz")]
 pub(crate) async fn healthz(app: Data<Arc<App>>) -> HttpResponse {
-    HttpResponse::Ok().json(app.health())
+    alive(app).await
 }
 
 /// Whether it should be sent requests: not when it is stopping or cut off from its database.
 #[utoipa::path(tag = "health", responses((status = 200, body = HealthBody)))]
 #[get("/readyz")]
 pub(crate) async fn readyz(app: Data<Arc<App>>) -> Result<HttpResponse, Problem> {
+    ready(app).await
+}
+
+pub(crate) async fn alive(app: Data<Arc<App>>) -> HttpResponse {
+    HttpResponse::Ok().json(app.health())
+}
+
+pub(crate) async fn ready(app: Data<Arc<App>>) -> Result<HttpResponse, Problem> {
     if *app.stopping.borrow() {
         return Err(Problem::unavailable("the server is stopping", 1));
     }

@@ -17,7 +17,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::error::Problem;
 use crate::http::health::Contact;
-use crate::http::{App, log, openapi, sdk, serve_api, serve_root};
+use crate::http::{App, health, log, openapi, sdk, serve_api, serve_root};
 use crate::service::Services;
 use crate::store::{Hints, StoreError};
 use crate::token::TokenKeys;
@@ -179,6 +179,9 @@ async fn serve(
         actix_web::App::new()
             .app_data(Data::new(Arc::clone(&shared)))
             .configure(serve_root)
+            // Some load balancers ask by HEAD.
+            .route("/healthz", web::head().to(health::alive))
+            .route("/readyz", web::head().to(health::ready))
             .service(
                 web::scope("/api/v1")
                     .wrap(actix_web::middleware::Compress::default())

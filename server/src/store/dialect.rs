@@ -207,11 +207,18 @@ pub(super) fn begin(connection: &mut AnyConnection, intent: Intent) -> QueryResu
     }
 }
 
-pub(super) fn commit(connection: &mut AnyConnection) -> QueryResult<()> {
+pub(super) fn commit(connection: &mut AnyConnection) -> Result<(), StoreError> {
     match connection {
-        AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::commit_transaction(sqlite),
+        AnyConnection::Sqlite(sqlite) => {
+            AnsiTransactionManager::commit_transaction(sqlite).map_err(sort)
+        }
         #[cfg(feature = "postgres")]
-        AnyConnection::Postgres(postgres) => AnsiTransactionManager::commit_transaction(postgres),
+        AnyConnection::Postgres(postgres) => AnsiTransactionManager::commit_transaction(postgres)
+            .map_err(|error| match sort(error) {
+                // The server may have committed before its answer was lost.
+                StoreError::Unavailable(why) => StoreError::OutcomeUnknown(why),
+                other => other,
+            }),
     }
 }
 

@@ -41,6 +41,8 @@ pub enum StoreError {
     Busy,
     /// The database cannot be reached or used: what was attempted, and why not.
     Unavailable(String),
+    /// The database was lost at the commit: the change may have been made or not.
+    OutcomeUnknown(String),
     /// Something with this identity exists already.
     Duplicate,
     /// The record is not at the revision that the caller expected.
@@ -54,6 +56,9 @@ impl fmt::Display for StoreError {
         match self {
             StoreError::Busy => f.write_str("the database is busy"),
             StoreError::Unavailable(why) => write!(f, "the database is unavailable: {why}"),
+            StoreError::OutcomeUnknown(why) => {
+                write!(f, "the database was lost at the commit: {why}")
+            }
             StoreError::Duplicate => f.write_str("this identity exists already"),
             StoreError::Stale => f.write_str("the record has changed in the meantime"),
             StoreError::Corrupt(what) => write!(f, "corrupt row: {what}"),
@@ -210,7 +215,7 @@ impl Store {
             connection: &mut connection,
         }) {
             Ok(done) => {
-                dialect::commit(&mut connection).map_err(StoreError::from)?;
+                dialect::commit(&mut connection)?;
                 Ok(done)
             }
             Err(refused) => {
