@@ -11,7 +11,7 @@ use crate::clock;
 use crate::engine::{Engine, Settings};
 use crate::overrides::{self, Overrides};
 use crate::pace::Pace;
-use crate::transport::Server;
+use crate::transport::{self, Server};
 
 /// Shorter or longer intervals are a mistake, or would overflow a clock.
 const INTERVALS: (Duration, Duration) =
@@ -147,10 +147,14 @@ impl ClientBuilder {
 }
 
 impl fmt::Debug for ClientBuilder {
-    /// Without the key.
+    /// Without the key, also where it stands in the URL's place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(url, _): &(String, String)| match transport::check_url(url) {
+            Ok(()) => url.clone(),
+            Err(problem) => format!("(a URL that {problem})"),
+        };
         f.debug_struct("ClientBuilder")
-            .field("server", &self.server.as_ref().map(|(url, _)| url))
+            .field("server", &self.server.as_ref().map(shown))
             .field("cache_directory", &self.cache_directory)
             .finish_non_exhaustive()
     }
@@ -160,8 +164,9 @@ impl fmt::Debug for ClientBuilder {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Not `http://` or `https://`, a host, and perhaps a port and a path.
-    InvalidUrl(String),
+    /// Not `http://` or `https://`, a host, and perhaps a port and a path. Says what is wrong with it
+    /// and not what it is: what stands in its place may be the key.
+    InvalidUrl(&'static str),
     /// The key is empty or has characters that no key has.
     InvalidKey,
     /// The PEM text has no certificate, or one that cannot be read.
@@ -175,9 +180,9 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::InvalidUrl(url) => write!(
+            StartError::InvalidUrl(problem) => write!(
                 f,
-                "`{url}` is no server's URL: one looks like https://switchover.example.com"
+                "the server's URL {problem}: one looks like https://switchover.example.com"
             ),
             StartError::InvalidKey => f.write_str("the SDK key is empty or has illegal characters"),
             StartError::InvalidCertificate => f.write_str("the PEM text holds no certificate"),

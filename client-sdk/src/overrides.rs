@@ -3,13 +3,14 @@
 //! The only place in the SDK that reads the process's environment.
 
 use std::collections::HashMap;
+use std::fmt;
 #[cfg(feature = "client")]
 use std::sync::{Arc, OnceLock};
 
 use crate::rollout::FlagName;
 
 /// A process's environment variables, as they were when they were read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Overrides {
     variables: HashMap<Box<str>, Box<str>>,
 }
@@ -77,6 +78,15 @@ impl Overrides {
 pub(crate) fn server_variables() -> (Option<String>, Option<String>) {
     let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     (read("SWITCHOVER_URL"), read("SWITCHOVER_SDK_KEY"))
+}
+
+impl fmt::Debug for Overrides {
+    /// Without the variables: among a process's there are its secrets, the SDK key for one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Overrides")
+            .field("variables", &self.variables.len())
+            .finish()
+    }
 }
 
 impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Overrides {

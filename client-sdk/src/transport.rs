@@ -36,13 +36,7 @@ impl fmt::Debug for Server {
 
 impl Server {
     pub(crate) fn new(url: &str, key: &str, ca_pem: Option<&[u8]>) -> Result<Server, StartError> {
-        let invalid = || StartError::InvalidUrl(url.to_owned());
-        let parsed: Uri = url.parse().map_err(|_| invalid())?;
-        let is_http = matches!(parsed.scheme_str(), Some("http" | "https"));
-        let has_user = |authority: &ureq::http::uri::Authority| authority.as_str().contains('@');
-        if !is_http || parsed.authority().is_none_or(has_user) || parsed.query().is_some() {
-            return Err(invalid());
-        }
+        check_url(url).map_err(StartError::InvalidUrl)?;
         let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
             .ok()
             .filter(|_| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()))
@@ -63,6 +57,31 @@ impl Server {
 
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+}
+
+/// What is wrong with a server's URL, if anything, without repeating any of it: a user's password or
+/// the key may be where none should be.
+pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
+    if url.is_empty() {
+        return Err("is empty");
+    }
+    let is_http = |scheme: &str| ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str());
+    if !url
+        .split_once("://")
+        .is_some_and(|(scheme, _)| is_http(scheme))
+    {
+        return Err("does not begin with http:// or https://");
+    }
+    // Parsing drops a fragment, and what is appended to the text would become part of it.
+    if url.contains(['?', '#']) {
+        return Err("has a query or a fragment");
+    }
+    let parsed: Uri = url.parse().map_err(|_| "has no host or cannot be read")?;
+    match parsed.authority() {
+        None => Err("has no host or cannot be read"),
+        Some(authority) if authority.as_str().contains('@') => Err("has a user or a password"),
+        Some(_) => Ok(()),
     }
 }
 

@@ -31,6 +31,7 @@ fn what_cannot_be_a_server_is_an_error() {
         "http://",
         "http://u:p@host",
         "http://h/?a=b",
+        "http://h/#a",
     ] {
         let error = Client::builder().server(url, "key").start().unwrap_err();
         assert!(matches!(error, StartError::InvalidUrl(_)), "{url}: {error}");
@@ -53,6 +54,44 @@ fn what_cannot_be_a_server_is_an_error() {
             .start();
         assert!(matches!(started, Err(StartError::InvalidCertificate)));
     }
+}
+
+#[test]
+fn nothing_that_can_be_printed_holds_the_key_or_a_password() {
+    let secret = "swk_5ecret";
+    for url in [
+        secret.to_owned(),
+        format!("https://me:{secret}@host"),
+        format!("https://{secret}@host:1/x"),
+        format!("https://me:{secret}@"),
+        format!("https://host/?key={secret}"),
+        format!("https://host/#{secret}"),
+        format!("{secret}://host"),
+        format!("https://host {secret}"),
+    ] {
+        let builder = Client::builder().server(&url, "https://host");
+        let debug = format!("{builder:?}");
+        let error = builder.start().unwrap_err();
+        let texts = [debug, format!("{error:?}"), error.to_string()];
+        assert!(!texts.concat().contains("5ecret"), "{texts:?}");
+        let says = "one looks like https://switchover.example.com";
+        assert!(texts[2].contains(says), "{}", texts[2]);
+    }
+    let builder = Client::builder()
+        .overrides([("SWITCHOVER_SDK_KEY", secret)].into_iter().collect())
+        .server(nobody(), secret);
+    let debug = format!("{builder:?}");
+    assert!(debug.contains("http://127.0.0.1"), "{debug}");
+    let client = builder.start().unwrap();
+    let route = client.route("blame");
+    let debug = debug + &format!("{client:?} {route:?}");
+    assert!(!debug.contains("5ecret"), "{debug}");
+    // Swapped, the other way round.
+    let error = Client::builder()
+        .server("https://host", format!("https://{secret} "))
+        .start()
+        .unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("5ecret"));
 }
 
 #[test]
