@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache;
 use crate::client::Client;
 use crate::clock;
 use crate::engine::{Engine, Settings};
@@ -23,6 +24,7 @@ pub struct ClientBuilder {
     server: Option<(String, String)>,
     is_from_environment: bool,
     cache_directory: Option<PathBuf>,
+    cache_name: Option<String>,
     ca_pem: Option<Vec<u8>>,
     cache_after: Duration,
     poll_interval: Duration,
@@ -37,6 +39,7 @@ impl ClientBuilder {
             server: None,
             is_from_environment: false,
             cache_directory: None,
+            cache_name: None,
             ca_pem: None,
             cache_after: Duration::from_secs(30),
             poll_interval: Duration::from_secs(15),
@@ -62,8 +65,19 @@ impl ClientBuilder {
 
     /// Where to keep the last good snapshot, so that the process can start without the server. The
     /// directory is made if need be; several processes may share it.
+    ///
+    /// What is kept is one environment's. It outlives a new SDK key and a new name of the server; once
+    /// the server turns out to be of another environment, it is void. So clients of different
+    /// environments need directories, or at least [names](ClientBuilder::cache_name), of their own.
     pub fn cache_dir(mut self, directory: impl Into<PathBuf>) -> ClientBuilder {
         self.cache_directory = Some(directory.into());
+        self
+    }
+
+    /// What the cache's files are called, where clients of different environments share a directory:
+    /// up to 64 letters, digits, `_` and `-`.
+    pub fn cache_name(mut self, name: impl Into<String>) -> ClientBuilder {
+        self.cache_name = Some(name.into());
         self
     }
 
@@ -113,7 +127,7 @@ impl ClientBuilder {
     /// thread of its own. A server that cannot be reached is no error.
     ///
     /// # Errors
-    /// When the URL, the key or the certificate cannot be right, when only one of the two variables
+    /// When the URL, the key, the certificate or the cache's name cannot be right, when only one of the two variables
     /// of [`ClientBuilder::server_from_env`] is set, or when the system gives no thread.
     pub fn start(self) -> Result<Client, StartError> {
         let server = match self.is_from_environment {
@@ -128,9 +142,15 @@ impl ClientBuilder {
         let server = server
             .map(|(url, key)| Server::new(&url, &key, self.ca_pem.as_deref()))
             .transpose()?;
+        if let Some(name) = &self.cache_name
+            && !cache::is_name(name)
+        {
+            return Err(StartError::InvalidCacheName);
+        }
         let settings = Settings {
             server,
             cache_directory: self.cache_directory,
+            cache_name: self.cache_name,
             cache_after: self.cache_after,
             poll_interval: self.poll_interval,
             is_polling_only: self.is_polling_only,
@@ -171,6 +191,8 @@ pub enum StartError {
     InvalidKey,
     /// The PEM text has no certificate, or one that cannot be read.
     InvalidCertificate,
+    /// Not 1 to 64 ASCII letters, digits, `_` and `-`.
+    InvalidCacheName,
     /// Of the server's two environment variables only the other one is set.
     MissingVariable(&'static str),
     /// The system gives no thread.
@@ -186,6 +208,9 @@ impl fmt::Display for StartError {
             ),
             StartError::InvalidKey => f.write_str("the SDK key is empty or has illegal characters"),
             StartError::InvalidCertificate => f.write_str("the PEM text holds no certificate"),
+            StartError::InvalidCacheName => {
+                f.write_str("the cache's name is not 1 to 64 letters, digits, `_` and `-`")
+            }
             StartError::MissingVariable(name) => write!(f, "{name} is not set"),
             StartError::Thread(_) => f.write_str("the system gives no thread"),
         }

@@ -1,12 +1,17 @@
 //! The last good snapshot on disk, and the halts.
 //!
-//! Three files, bound to the server and the key by their name: the last good snapshot, the one
-//! before it, and the routes that are halted. A snapshot is kept once the process has run on it for
+//! Three files, each of which says which environment it is of: the last good snapshot, the one before
+//! it, and the routes that are halted. Their names depend on neither server nor key, so that a new key
+//! or host name during an outage finds them. Which environment it is in a process learns from the
+//! server only; files of another one are void then.
+//!
+//! A snapshot is kept once the process has run on it for
 //! a while, because one that makes processes crash must not be what they start from. Halts are kept
 //! at once: they only ever make a start safer.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +33,8 @@ pub(crate) struct Cache {
     name: String,
     /// What the halts file says, so that it is written only when that changes.
     halts: Option<Halts>,
-    last_good_is_sound: bool,
+    /// The environment of the last good snapshot, where that is sound.
+    last_good: Option<Box<str>>,
     has_warned: bool,
 }
 
@@ -44,6 +50,7 @@ pub(crate) struct Found {
 /// The halted routes of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Halts {
+    pub(crate) environment: Box<str>,
     pub(crate) version: Version,
     pub(crate) routes: BTreeSet<RouteKey>,
 }
@@ -53,6 +60,7 @@ impl Halts {
         let entries = snapshot.table().entries().iter();
         let is_halted = |entry: &Entry| matches!(entry, Entry::Known(rollout) if rollout.halted);
         Halts {
+            environment: snapshot.environment().into(),
             version: snapshot.version().clone(),
             routes: entries
                 .filter(|(_, entry)| is_halted(entry))
@@ -68,13 +76,15 @@ impl Halts {
 }
 
 impl Cache {
-    /// The cache of one server and key. `fingerprint` identifies both and gives neither away.
-    pub(crate) fn new(directory: &Path, fingerprint: &str) -> Cache {
+    pub(crate) fn new(directory: &Path, name: Option<&str>) -> Cache {
         Cache {
             directory: directory.to_owned(),
-            name: format!("switchover-{fingerprint}"),
+            name: name.map_or_else(
+                || "switchover".to_owned(),
+                |name| format!("switchover-{name}"),
+            ),
             halts: None,
-            last_good_is_sound: false,
+            last_good: None,
             has_warned: false,
         }
     }
@@ -89,8 +99,9 @@ impl Cache {
         self.halts.clone_from(&found.halts);
         for suffix in ["snapshot", "previous"] {
             found.snapshot = self.read(suffix, decode);
-            if found.snapshot.is_some() {
-                self.last_good_is_sound = suffix == "snapshot";
+            if let Some(snapshot) = &found.snapshot {
+                let environment = (suffix == "snapshot").then(|| snapshot.environment());
+                self.last_good = environment.map(Box::from);
                 let metadata = fs::metadata(self.path(suffix));
                 found.taken = metadata.and_then(|metadata| metadata.modified()).ok();
                 break;
@@ -101,19 +112,21 @@ impl Cache {
 
     /// Makes this the last good snapshot, and the one before the previous one.
     pub(crate) fn keep(&mut self, snapshot: &Snapshot) {
-        if self.last_good_is_sound {
+        if self.last_good.as_deref() == Some(snapshot.environment()) {
             // If it fails there is no previous one, and a start falls back to the code's stages.
             let _ = fs::rename(self.path("snapshot"), self.path("previous"));
         }
         let written = self.write("snapshot", &encode(snapshot));
-        self.last_good_is_sound = written.is_ok();
+        self.last_good = written.is_ok().then(|| snapshot.environment().into());
         self.warn_once(written);
     }
 
     /// Writes down which routes are halted, if that has changed.
     pub(crate) fn keep_halts(&mut self, halts: Halts) {
         let is_same = self.halts.as_ref().is_some_and(|kept| {
-            kept.version.epoch == halts.version.epoch && kept.routes == halts.routes
+            kept.environment == halts.environment
+                && kept.version.epoch == halts.version.epoch
+                && kept.routes == halts.routes
         });
         if is_same || (self.halts.is_none() && halts.routes.is_empty()) {
             return;
@@ -123,6 +136,33 @@ impl Cache {
             self.halts = Some(halts);
         }
         self.warn_once(written);
+    }
+
+    /// Removes what is of another environment than this one.
+    pub(crate) fn remove_others(&mut self, environment: &str) {
+        let is_other = |of: &str| of != environment;
+        for suffix in ["snapshot", "previous"] {
+            let snapshot = self.read(suffix, decode);
+            if snapshot.is_some_and(|snapshot| is_other(snapshot.environment())) {
+                self.remove(suffix);
+            }
+        }
+        let halts = self.read("halts", decode_halts);
+        if halts.is_some_and(|halts| is_other(&halts.environment)) {
+            self.remove("halts");
+        }
+        self.halts.take_if(|halts| is_other(&halts.environment));
+        self.last_good.take_if(|of| is_other(of));
+    }
+
+    fn remove(&mut self, suffix: &str) {
+        let removed = fs::remove_file(self.path(suffix));
+        if removed
+            .as_ref()
+            .is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
+        {
+            self.warn_once(removed);
+        }
     }
 
     fn path(&self, suffix: &str) -> PathBuf {
@@ -153,7 +193,9 @@ impl Cache {
     /// Old or new, never a mixture: written beside, made durable, then renamed.
     fn write(&self, suffix: &str, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.directory)?;
-        let beside = self.path(&format!("{suffix}.{}.tmp", std::process::id()));
+        // Nobody else's: of other clients in this process, and of other machines' processes too.
+        let chance = RandomState::new().hash_one(std::process::id());
+        let beside = self.path(&format!("{suffix}.{chance:016x}.tmp"));
         let written = private_file(&beside).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()?;
@@ -188,7 +230,8 @@ impl Cache {
             let name = entry.file_name();
             let is_ours = name
                 .to_str()
-                .is_some_and(|name| name.starts_with(&self.name) && name.ends_with(".tmp"));
+                .and_then(|name| name.strip_prefix(&self.name))
+                .is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp"));
             let modified = || entry.metadata().and_then(|data| data.modified()).ok();
             let age = |modified: SystemTime| modified.elapsed().unwrap_or_default();
             is_ours && modified().is_some_and(|modified| age(modified) > ABANDONED_AFTER)
@@ -202,14 +245,10 @@ impl Cache {
     }
 }
 
-/// A short name for a server and a key from which neither can be had.
-pub(crate) fn fingerprint(url: &str, key: &str) -> String {
-    let digest = ring::digest::digest(
-        &ring::digest::SHA256,
-        format!("switchover\0{url}\0{key}").as_bytes(),
-    );
-    let hex = |byte: &u8| format!("{byte:02x}");
-    digest.as_ref().iter().take(8).map(hex).collect()
+/// Whether a cache can be called that: a file name on every system, and no way out of the directory.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=64).contains(&name.len()) && name.bytes().all(is_legal)
 }
 
 #[cfg(unix)]
@@ -240,29 +279,35 @@ fn encode(snapshot: &Snapshot) -> Vec<u8> {
 fn decode(bytes: &[u8]) -> Option<Snapshot> {
     let (head, body) = unsealed(bytes)?;
     let snapshot = Snapshot::from_json(body, Source::Cache).ok()?;
-    let mut fields = head.strip_prefix("switchover-snapshot 1 ")?.rsplitn(2, ' ');
-    let version: Version = fields.next()?.parse().ok()?;
-    let matches = *snapshot.version() == version && fields.next()? == snapshot.environment();
+    let (environment, version) = place(head.strip_prefix("switchover-snapshot 1 ")?)?;
+    let matches = *snapshot.version() == version && environment == snapshot.environment();
     matches.then_some(snapshot)
 }
 
-/// `switchover-halts 1 VERSION CHECKSUM`, then one route a line.
+/// `switchover-halts 1 ENVIRONMENT VERSION CHECKSUM`, then one route a line.
 fn encode_halts(halts: &Halts) -> Vec<u8> {
     let routes: Vec<&str> = halts.routes.iter().map(RouteKey::as_str).collect();
-    let head = format!("switchover-halts 1 {}", halts.version);
+    let head = format!("switchover-halts 1 {} {}", halts.environment, halts.version);
     sealed(&head, &routes.join("\n"))
 }
 
 fn decode_halts(bytes: &[u8]) -> Option<Halts> {
     let (head, body) = unsealed(bytes)?;
+    let (environment, version) = place(head.strip_prefix("switchover-halts 1 ")?)?;
     Some(Halts {
-        version: head.strip_prefix("switchover-halts 1 ")?.parse().ok()?,
+        environment: environment.into(),
+        version,
         routes: body
             .lines()
             .map(str::parse)
             .collect::<Result<_, _>>()
             .ok()?,
     })
+}
+
+fn place(text: &str) -> Option<(&str, Version)> {
+    let (environment, version) = text.rsplit_once(' ')?;
+    Some((environment, version.parse().ok()?))
 }
 
 fn sealed(head: &str, body: &str) -> Vec<u8> {
@@ -310,7 +355,7 @@ mod tests {
     }
 
     fn cache(directory: &Path) -> Cache {
-        Cache::new(directory, &fingerprint("http://localhost", "key"))
+        Cache::new(directory, None)
     }
 
     #[test]
@@ -332,7 +377,6 @@ mod tests {
                 use std::os::unix::fs::PermissionsExt;
                 assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
             }
-            assert!(!fs::read_to_string(file.path()).unwrap().contains("key"));
         }
     }
 
@@ -354,13 +398,61 @@ mod tests {
     }
 
     #[test]
-    fn another_server_or_key_has_another_cache() {
+    fn another_name_is_another_cache() {
         let directory = tempfile::tempdir().unwrap();
         cache(directory.path()).keep(&snapshot("e1.1", false));
-        for (url, key) in [("http://localhost", "other"), ("http://other", "key")] {
-            let mut other = Cache::new(directory.path(), &fingerprint(url, key));
-            assert!(other.load().snapshot.is_none());
+        let mut other = Cache::new(directory.path(), Some("other"));
+        assert!(other.load().snapshot.is_none());
+        for good in ["a", "Prod_2-b", &"a".repeat(64)] {
+            assert!(is_name(good), "{good}");
         }
+        for bad in ["", ".", "..", "a/b", "a\\b", "a.b", "ä", &"a".repeat(65)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_another_environment_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = cache(directory.path());
+        for at in ["e1.1", "e1.2"] {
+            writer.keep(&snapshot(at, false));
+        }
+        writer.keep_halts(Halts::of(&snapshot("e1.3", true)));
+        writer.remove_others("test");
+        let found = cache(directory.path()).load();
+        assert!(found.snapshot.is_some() && found.halts.is_some());
+        writer.remove_others("other");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        // So that nothing foreign becomes the previous one.
+        writer.keep(&snapshot("e1.4", false));
+        assert!(!writer.path("previous").exists());
+    }
+
+    /// Two clients that share a cache by mistake: whatever is read is whole, and of one of them.
+    #[test]
+    fn writers_in_each_others_way_leave_whole_files() {
+        let directory = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for epoch in ["e1", "e2"] {
+                let mut writer = cache(directory.path());
+                scope.spawn(move || {
+                    for revision in 1..40 {
+                        let snapshot = snapshot(&format!("{epoch}.{revision}"), revision % 2 == 0);
+                        writer.keep(&snapshot);
+                        writer.keep_halts(Halts::of(&snapshot));
+                    }
+                });
+            }
+            for _ in 0..200 {
+                let reader = cache(directory.path());
+                for suffix in ["snapshot", "previous", "halts"] {
+                    if let Ok(bytes) = fs::read(reader.path(suffix)) {
+                        assert!(decode(&bytes).is_some() || decode_halts(&bytes).is_some());
+                    }
+                }
+            }
+        });
     }
 
     #[test]

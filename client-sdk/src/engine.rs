@@ -30,6 +30,7 @@ use crate::transport::Server;
 pub(crate) struct Settings {
     pub(crate) server: Option<Server>,
     pub(crate) cache_directory: Option<PathBuf>,
+    pub(crate) cache_name: Option<String>,
     pub(crate) cache_after: Duration,
     pub(crate) poll_interval: Duration,
     pub(crate) is_polling_only: bool,
@@ -221,8 +222,9 @@ impl Engine {
 
 impl Settings {
     fn open_cache(&self) -> Option<Cache> {
-        let fingerprint = self.server.as_ref()?.fingerprint();
-        Some(Cache::new(self.cache_directory.as_ref()?, fingerprint))
+        let directory = self.cache_directory.as_ref();
+        let directory = directory.filter(|_| self.server.is_some())?;
+        Some(Cache::new(directory, self.cache_name.as_deref()))
     }
 }
 

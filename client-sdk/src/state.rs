@@ -13,7 +13,7 @@ use crate::rollout::{Rollout, RouteKey};
 use crate::snapshot::Snapshot;
 use crate::stage::EnvironmentKind;
 use crate::table::{Entry, Source, Table};
-use crate::versions::Seen;
+use crate::versions::{At, Seen};
 use crate::warnings::{self, Warning};
 
 /// Immutable: each change makes a new one.
@@ -25,7 +25,7 @@ pub(crate) struct State {
     cached_table: Option<Arc<Table>>,
     compiled: Arc<Table>,
     /// What was halted when this process started, as far as the disk knows.
-    halted: BTreeSet<RouteKey>,
+    halts: Option<Halts>,
     overrides: Arc<Overrides>,
 }
 
@@ -36,9 +36,16 @@ impl State {
             snapshot: Arc::new(snapshot),
             taken: found.taken,
         });
-        let cached_table = match (&cached, &found.halts) {
+        let is_of_another = |halts: &Halts| {
+            let cached = cached.as_ref().map(|cached| cached.snapshot.environment());
+            cached.is_some_and(|environment| environment != &*halts.environment)
+        };
+        let halts = found.halts.filter(|halts| !is_of_another(halts));
+        let cached_table = match (&cached, &halts) {
             (Some(cached), Some(halts)) if halts.are_newer_than(cached.snapshot.version()) => {
-                Some(halted(cached.snapshot.table(), halts))
+                Some(with_halted(cached.snapshot.table(), |route| {
+                    halts.routes.contains(route).then_some(true)
+                }))
             }
             (Some(cached), _) => Some(Arc::clone(cached.snapshot.table())),
             (None, _) => None,
@@ -48,16 +55,38 @@ impl State {
             cached,
             cached_table,
             compiled: Arc::new(Table::empty(Source::Compiled, EnvironmentKind::OnPrem)),
-            halted: found.halts.map(|halts| halts.routes).unwrap_or_default(),
+            halts,
             overrides,
         }
     }
 
+    /// With what the server sent. What the disk knows of another environment is void from then on.
     pub(crate) fn with_live(&self, snapshot: Arc<Snapshot>) -> State {
-        State {
+        let is_void = self.voided_by(&snapshot).is_some();
+        let live = State {
             live: Some(snapshot),
             ..self.clone()
+        };
+        if !is_void {
+            return live;
         }
+        State {
+            cached: None,
+            cached_table: None,
+            halts: None,
+            compiled: with_halted(&live.compiled, |_| Some(false)),
+            ..live
+        }
+    }
+
+    /// The environment of what is on disk, if it is another one than this snapshot's.
+    pub(crate) fn voided_by(&self, snapshot: &Snapshot) -> Option<&str> {
+        let cached = self.cached.as_ref();
+        let halts = self.halts.as_ref();
+        cached
+            .map(|cached| cached.snapshot.environment())
+            .or_else(|| halts.map(|halts| &*halts.environment))
+            .filter(|environment| *environment != snapshot.environment())
     }
 
     /// With the stage that the code gives a route; `None` where it has given one before.
@@ -65,7 +94,8 @@ impl State {
         if self.compiled.get(route.as_str()).is_some() {
             return None;
         }
-        rollout.halted |= self.halted.contains(&route);
+        let halts = self.halts.as_ref();
+        rollout.halted |= halts.is_some_and(|halts| halts.routes.contains(&route));
         let mut entries = self.compiled.entries().clone();
         entries.insert(route, Entry::Known(Arc::new(rollout)));
         Some(State {
@@ -95,9 +125,8 @@ impl State {
 
     pub(crate) fn seen(&self) -> Seen<'_> {
         Seen {
-            environment: self.snapshot().map(|snapshot| snapshot.environment()),
-            live: self.live.as_ref().map(|live| live.version()),
-            cached: self.cached.as_ref().map(|cached| cached.snapshot.version()),
+            live: self.live.as_deref().map(at),
+            cached: self.cached.as_ref().map(|cached| at(&cached.snapshot)),
         }
     }
 
@@ -153,14 +182,23 @@ impl State {
     }
 }
 
-/// The table with these routes halted, which changes nothing about what they require.
-fn halted(table: &Arc<Table>, halts: &Halts) -> Arc<Table> {
+fn at(snapshot: &Snapshot) -> At<'_> {
+    At {
+        environment: snapshot.environment(),
+        version: snapshot.version(),
+    }
+}
+
+/// The table with other halts, where there is something to say; nothing about what its routes require
+/// changes.
+fn with_halted(table: &Arc<Table>, halted: impl Fn(&RouteKey) -> Option<bool>) -> Arc<Table> {
     let mut entries = table.entries().clone();
     for (route, entry) in &mut entries {
         if let Entry::Known(rollout) = entry
-            && halts.routes.contains(route)
+            && let Some(halted) = halted(route)
+            && rollout.halted != halted
         {
-            Arc::make_mut(rollout).halted = true;
+            Arc::make_mut(rollout).halted = halted;
         }
     }
     let halted = Table::new(table.source(), table.kind(), entries);
@@ -186,10 +224,15 @@ mod tests {
     }
 
     fn start(cached: Option<&str>, halts: &str) -> State {
+        start_with_halts_of("test", cached, halts)
+    }
+
+    fn start_with_halts_of(environment: &str, cached: Option<&str>, halts: &str) -> State {
         let found = Found {
             snapshot: cached.map(|at| snapshot(at, &["a", "b"], Source::Cache)),
             taken: None,
             halts: Some(Halts {
+                environment: environment.into(),
                 version: halts.parse().unwrap(),
                 routes: ["a", "c"].map(|route| route.parse().unwrap()).into(),
             }),
@@ -236,6 +279,40 @@ mod tests {
                 says(&state, "d"),
                 (Reason::DefaultOn, Some(Source::Compiled))
             );
+        }
+    }
+
+    #[test]
+    fn halts_of_another_environment_than_the_snapshots_have_no_say() {
+        let state = start_with_halts_of("other", Some("e1.7"), "e1.8");
+        assert_eq!(says(&state, "a"), (Reason::DefaultOn, Some(Source::Cache)));
+        assert_eq!(
+            says(&state, "c"),
+            (Reason::DefaultOn, Some(Source::Compiled))
+        );
+    }
+
+    #[test]
+    fn the_disk_is_void_once_the_server_is_of_another_environment() {
+        for cached in [Some("e1.7"), None] {
+            let state = start_with_halts_of("test", cached, "e1.8");
+            let live = snapshot("e1.1", &["x"], Source::Live);
+            assert_eq!(state.voided_by(&live), None);
+            let json = live.to_json().replace("\"test\"", "\"other\"");
+            let live = Arc::new(Snapshot::from_json(&json, Source::Live).unwrap());
+            assert_eq!(state.voided_by(&live), Some("test"));
+            let before = state;
+            let state = before.with_live(Arc::clone(&live));
+            assert_eq!(state.voided_by(&live), None);
+            assert_eq!(says(&state, "a"), (Reason::UnknownRoute, None));
+            for route in ["b", "c"] {
+                assert_eq!(
+                    says(&state, route),
+                    (Reason::DefaultOn, Some(Source::Compiled))
+                );
+            }
+            let changed = state.differs_from(&before);
+            assert!(changed.contains(&"c".parse().unwrap()), "{changed:?}");
         }
     }
 

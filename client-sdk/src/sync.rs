@@ -239,12 +239,16 @@ impl Follower {
         match admission {
             Admission::Apply => {
                 let snapshot = Arc::new(snapshot);
+                let is_void = self.notes_void_cache(&snapshot);
                 self.engine.apply(Arc::clone(&snapshot));
                 self.live_since = Instant::now();
                 self.on_trial
                     .get_or_insert((Arc::clone(&snapshot), self.live_since));
                 let life = self.engine.last_life();
                 if let Some(cache) = life.cache().as_mut() {
+                    if is_void {
+                        cache.remove_others(snapshot.environment());
+                    }
                     cache.keep_halts(Halts::of(&snapshot));
                 }
                 tracing::debug!(version = %snapshot.version(), "snapshot applied");
@@ -262,6 +266,22 @@ impl Follower {
             }
             Admission::Refuse(refusal) => Err(refusal.into()),
         }
+    }
+
+    /// Whether what is on disk is another environment's, which the log hears of: after this snapshot
+    /// it has no say any more.
+    fn notes_void_cache(&self, snapshot: &Snapshot) -> bool {
+        let state = self.engine.state();
+        let Some(cached) = state.voided_by(snapshot) else {
+            return false;
+        };
+        tracing::warn!(
+            server = self.transport.url(),
+            "the cache is of environment `{cached}` and void: the server is of `{}`; each \
+             environment needs a cache directory or a cache name of its own",
+            snapshot.environment()
+        );
+        true
     }
 
     /// What to do after a failure, and how long to wait.

@@ -104,6 +104,7 @@ impl TestClient {
         let settings = Settings {
             server: None,
             cache_directory: None,
+            cache_name: None,
             cache_after: std::time::Duration::MAX,
             poll_interval: std::time::Duration::MAX,
             is_polling_only: false,

@@ -11,7 +11,6 @@ use ureq::{Agent, Body, RequestBuilder, Timeout};
 
 use crate::backoff::{self, Attempt};
 use crate::builder::StartError;
-use crate::cache;
 use crate::pace::Pace;
 use crate::snapshot::{MAX_SNAPSHOT_BYTES, SnapshotError, Version};
 use crate::versions::Refusal;
@@ -21,7 +20,6 @@ use crate::versions::Refusal;
 pub(crate) struct Server {
     url: String,
     authorization: HeaderValue,
-    fingerprint: String,
     roots: Option<Vec<Certificate<'static>>>,
 }
 
@@ -44,7 +42,6 @@ impl Server {
         authorization.set_sensitive(true);
         let url = url.trim_end_matches('/').to_owned();
         Ok(Server {
-            fingerprint: cache::fingerprint(&url, key),
             url,
             authorization,
             roots: ca_pem.map(certificates).transpose()?,
@@ -53,10 +50,6 @@ impl Server {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
-    }
-
-    pub(crate) fn fingerprint(&self) -> &str {
-        &self.fingerprint
     }
 }
 

@@ -7,12 +7,17 @@ use crate::snapshot::{Snapshot, Version};
 /// What a process has seen so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
-    /// The environment of the first snapshot, live or from its cache.
-    pub(crate) environment: Option<&'a str>,
-    /// The version that it decides by, if the server sent it.
-    pub(crate) live: Option<&'a Version>,
-    /// The newest version that it has kept on disk.
-    pub(crate) cached: Option<&'a Version>,
+    /// What it decides by, if the server sent it.
+    pub(crate) live: Option<At<'a>>,
+    /// The newest that it has kept on disk.
+    pub(crate) cached: Option<At<'a>>,
+}
+
+/// A snapshot's place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At<'a> {
+    pub(crate) environment: &'a str,
+    pub(crate) version: &'a Version,
 }
 
 /// What to do with a snapshot that is sound in itself.
@@ -54,23 +59,28 @@ pub(crate) fn admit(seen: Seen<'_>, offered: &Snapshot) -> Admission {
 }
 
 fn judge(seen: Seen<'_>, environment: &str, version: &Version) -> Admission {
-    if let Some(own) = seen.environment
-        && own != environment
+    // What is on disk is no reason to refuse: the server knows better where this process is.
+    if let Some(live) = seen.live
+        && live.environment != environment
     {
         return Admission::Refuse(Refusal::Foreign {
             offered: environment.into(),
-            own: own.into(),
+            own: live.environment.into(),
         });
     }
-    if seen.live == Some(version) {
+    let live = seen.live.map(|live| live.version);
+    if live == Some(version) {
         return Admission::Known;
     }
-    let newer = [seen.live, seen.cached]
+    let cached = seen
+        .cached
+        .filter(|cached| cached.environment == environment);
+    let newer = [live, cached.map(|cached| cached.version)]
         .into_iter()
         .flatten()
         .find(|at| at.epoch == version.epoch && at.revision > version.revision);
     // Once the server has sent another epoch, what is on disk has no say any more.
-    let is_past = |at: &Version| seen.live.is_some_and(|live| live.epoch != at.epoch);
+    let is_past = |at: &Version| live.is_some_and(|live| live.epoch != at.epoch);
     match newer {
         Some(at) if !is_past(at) => Admission::Refuse(Refusal::Older {
             offered: version.clone(),
@@ -90,13 +100,19 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn production(version: &Version) -> At<'_> {
+        At {
+            environment: "production",
+            version,
+        }
+    }
+
     #[test]
     fn older_is_refused_equal_is_known_and_another_epoch_applies() {
         let (live, cached) = (version("e1.7"), version("e1.5"));
         let seen = Seen {
-            environment: Some("production"),
-            live: Some(&live),
-            cached: Some(&cached),
+            live: Some(production(&live)),
+            cached: Some(production(&cached)),
         };
         let judged = |at: &str| judge(seen, "production", &version(at));
         assert_eq!(judged("e1.7"), Admission::Known);
@@ -114,14 +130,15 @@ mod tests {
     fn the_cache_is_a_floor_until_the_server_has_spoken() {
         let cached = version("e1.5");
         let seen = Seen {
-            environment: Some("production"),
             live: None,
-            cached: Some(&cached),
+            cached: Some(production(&cached)),
         };
         let judged = |at: &str| judge(seen, "production", &version(at));
         assert_eq!(judged("e1.5"), Admission::Apply);
         assert!(matches!(judged("e1.4"), Admission::Refuse(_)));
         assert_eq!(judged("e2.1"), Admission::Apply);
+        let foreign = judge(seen, "staging", &version("e1.4"));
+        assert_eq!(foreign, Admission::Apply, "the cache is void then");
     }
 
     proptest! {
@@ -130,7 +147,7 @@ mod tests {
             let mut live: Option<Version> = None;
             for (epoch, revision) in offers {
                 let offered = version(&format!("e{epoch}.{revision}"));
-                let seen = Seen { environment: None, live: live.as_ref(), cached: None };
+                let seen = Seen { live: live.as_ref().map(production), cached: None };
                 if judge(seen, "production", &offered) == Admission::Apply {
                     if let Some(live) = &live {
                         prop_assert!(live.epoch != offered.epoch || live.revision < offered.revision);

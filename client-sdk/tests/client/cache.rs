@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path as FilePath;
 use std::time::Duration;
 
-use switchover::{Client, Path, Reason, RouteSpec, Source, Stage};
+use switchover::{Client, Path, Reason, RouteSpec, Source, Stage, StartError};
 use tracing::Level;
 
 use crate::server::{Server, builder, eventually, nobody};
@@ -72,21 +72,46 @@ fn a_new_process_starts_from_the_cache_and_then_from_the_code() {
 }
 
 #[test]
-fn the_cache_of_another_key_or_server_is_not_used() {
+fn a_new_key_or_a_new_host_name_during_an_outage_finds_the_cache() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start();
+    server.set("blame", ON);
+    server.set("list_refs", &HALTED.replace("BLAME", "LIST_REFS"));
+    fill(&server, directory.path());
+    for key in ["sdk-key", "rotated"] {
+        let moved = Client::builder()
+            .server(nobody(), key)
+            .cache_dir(directory.path())
+            .start()
+            .unwrap();
+        let decision = moved.route("blame").decide("a");
+        assert_eq!(
+            (decision.path, decision.source),
+            (Path::New, Some(Source::Cache))
+        );
+        let halted = moved.route("list_refs").decide("a");
+        assert_eq!(halted.reason, Reason::Halted);
+    }
+}
+
+#[test]
+fn a_cache_by_another_name_is_another_cache() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start();
     server.set("blame", ON);
     fill(&server, directory.path());
-    let other = builder(&nobody())
-        .cache_dir(directory.path())
-        .start()
-        .unwrap();
+    let named = |name: &str| {
+        builder(&nobody())
+            .cache_dir(directory.path())
+            .cache_name(name)
+            .start()
+    };
+    let other = named("staging").unwrap();
     assert_eq!(other.route("blame").path("a"), Path::Old);
-    let other = server
-        .builder()
-        .server(nobody(), "other")
-        .cache_dir(directory.path());
-    assert_eq!(other.start().unwrap().route("blame").path("a"), Path::Old);
+    assert!(matches!(
+        named("../staging"),
+        Err(StartError::InvalidCacheName)
+    ));
 }
 
 #[test]
@@ -210,30 +235,81 @@ fn a_directory_that_cannot_be_written_is_one_warning() {
 }
 
 #[test]
-fn the_server_cannot_go_back_behind_the_cache_nor_to_another_environment() {
+fn the_server_cannot_go_back_behind_the_cache() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start();
     server.set("blame", ON);
     fill(&server, directory.path());
     server.set("blame", OFF);
-    for (environment, epoch, error) in [
-        ("production", "e1", "older than e1.2"),
-        ("staging", "e1", "environment `staging`"),
-        ("staging", "e2", "environment `staging`"),
-    ] {
-        server.restore(environment, epoch, 1);
-        let client = server
-            .builder()
-            .cache_dir(directory.path())
-            .start()
-            .unwrap();
-        eventually(error, || {
-            client
-                .status()
-                .last_error
-                .is_some_and(|found| found.contains(error))
-        });
-        assert_eq!(client.status().source, Source::Cache);
-        assert_eq!(client.route("blame").path("a"), Path::New);
-    }
+    server.restore("production", "e1", 1);
+    let client = server
+        .builder()
+        .cache_dir(directory.path())
+        .start()
+        .unwrap();
+    eventually("it is refused", || {
+        client
+            .status()
+            .last_error
+            .is_some_and(|found| found.contains("older than e1.2"))
+    });
+    assert_eq!(client.status().source, Source::Cache);
+    assert_eq!(client.route("blame").path("a"), Path::New);
+}
+
+/// The server says which environment this is; once it has, another one is refused.
+#[test]
+fn the_cache_of_another_environment_is_void_once_the_server_has_spoken() {
+    logs::listen();
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start();
+    server.set("find_commit", ON);
+    server.set("list_refs", &HALTED.replace("BLAME", "LIST_REFS"));
+    fill(&server, directory.path());
+    assert!(file(directory.path(), "halts").is_some());
+    let other = Server::start();
+    other.set("blame", ON);
+    other.restore("staging", "e1", 1);
+    let client = other
+        .builder()
+        .cache_dir(directory.path())
+        .cache_after(Duration::from_secs(3_600))
+        .start()
+        .unwrap();
+    let compiled = client.route(RouteSpec::new("list_refs").stage(Stage::OptOut));
+    eventually("the live one wins", || {
+        client.status().environment.as_deref() == Some("staging")
+    });
+    assert_eq!(client.status().source, Source::Live);
+    assert_eq!(
+        client.route("find_commit").decide("a").reason,
+        Reason::UnknownRoute
+    );
+    let decision = compiled.decide("a");
+    assert_eq!(
+        (decision.path, decision.source),
+        (Path::New, Some(Source::Compiled)),
+        "a halt of another environment"
+    );
+    eventually("nothing of the old one is left", || {
+        ["snapshot", "previous", "halts"]
+            .iter()
+            .all(|suffix| file(directory.path(), suffix).is_none())
+    });
+    eventually("the stream is open", || other.open_streams() == 1);
+    other.push(&other.snapshot_event().replace("staging", "production"));
+    eventually("a foreign one is refused from then on", || {
+        let error = client.status().last_error;
+        error.is_some_and(|error| error.contains("environment `production`"))
+    });
+    assert_eq!(client.status().environment.as_deref(), Some("staging"));
+    drop(client);
+    let told = logs::with(
+        Level::WARN,
+        "the cache is of environment `production` and void",
+    );
+    assert_eq!(told.len(), 1, "{told:?}");
+    fill(&other, directory.path());
+    let kept = fs::read_to_string(file(directory.path(), "snapshot").unwrap()).unwrap();
+    assert!(kept.contains(" staging "), "{kept}");
 }
