@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use switchover::{EnvironmentKind, Percent, RouteKey, Setting, Stage};
+use switchover::{Percent, RouteKey, Setting, Stage};
 
 use crate::domain::actor::{Actor, Role};
 use crate::domain::approval::Approval;
@@ -13,11 +13,9 @@ use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::exposure::Cohort;
 use crate::domain::gate::{self, GateFacts, GateReport, GateState};
 use crate::domain::refusal::Refusal;
-use crate::domain::rollout::{AcceptanceWindow, Halt, Rollout};
+use crate::domain::rollout::{Halt, Rollout};
 use crate::domain::route::Route;
-
-/// The longest acceptance window.
-pub const LONGEST_WINDOW_DAYS: i64 = 30;
+use crate::domain::window::{close_window, open_window};
 
 /// What somebody wants to happen to a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,7 +208,7 @@ pub fn plan(
             percent,
             cohort,
         } => open_window(rollout, &mut after, (*until, *percent, cohort), facts)?,
-        Command::CloseWindow => close_window(&mut after),
+        Command::CloseWindow => close_window(&mut after, &facts.environment),
     }
     door(rollout, &after, command, facts)?;
     if after == *rollout {
@@ -271,7 +269,7 @@ fn promote(
     if !gates.is_empty() {
         return Err(Refusal::GatesNotMet { to, gates });
     }
-    close_window(after);
+    close_window(after, environment);
     if to == Stage::Mandatory {
         if !after.exposure(environment.kind).is_total() {
             return Err(Refusal::InvalidTransition(format!(
@@ -340,7 +338,7 @@ fn demote(
     }
     after.stage = to;
     if to == Stage::ReadyForTesting {
-        close_window(after);
+        close_window(after, &facts.environment);
         after.include = Cohort::new();
         if after.setting != Setting::Off {
             after.setting = Setting::StageDefault;
@@ -375,74 +373,6 @@ fn halted(facts: &Facts) -> Halt {
     }
 }
 
-fn open_window(
-    rollout: &Rollout,
-    after: &mut Rollout,
-    (until, percent, cohort): (DateTime<Utc>, Percent, &Cohort),
-    facts: &Facts,
-) -> Result<(), Refusal> {
-    let (route, environment) = (&rollout.route, &facts.environment);
-    if facts.actor.role < Role::Maintainer {
-        return Err(Refusal::Forbidden {
-            needs: Role::Maintainer,
-            to_do: "opening an acceptance window".to_owned(),
-        });
-    }
-    if rollout.stage != Stage::ReadyForTesting {
-        return Err(Refusal::InvalidTransition(format!(
-            "`{route}` is at {} in {}: acceptance windows are for ready_for_testing; from opt_in \
-             on, use the setting",
-            rollout.stage, environment.key
-        )));
-    }
-    if environment.kind == EnvironmentKind::OnPrem {
-        return Err(Refusal::InvalidTransition(format!(
-            "{} is on_prem: acceptance tests run in hosted environments, and an installation \
-             tests with its environment variable",
-            environment.key
-        )));
-    }
-    if rollout.halt.is_some() {
-        return Err(Refusal::Halted(format!(
-            "`{route}` is halted in {}: resume it before testing it",
-            environment.key
-        )));
-    }
-    if until <= facts.now || until > facts.now + chrono::Duration::days(LONGEST_WINDOW_DAYS) {
-        return Err(Refusal::Invalid {
-            field: "until",
-            detail: format!("must lie in the future, at most {LONGEST_WINDOW_DAYS} days ahead"),
-        });
-    }
-    if percent == Percent::ZERO && cohort.is_empty() {
-        return Err(Refusal::Invalid {
-            field: "percent",
-            detail: "a window needs a share above 0 or a cohort".to_owned(),
-        });
-    }
-    // A window that replaces an open one still takes back what was set before the first.
-    close_window(after);
-    after.acceptance = Some(AcceptanceWindow {
-        until,
-        percent,
-        cohort: cohort.clone(),
-        opened_by: facts.actor.subject.clone(),
-        opened_at: facts.now,
-        setting_before: after.setting,
-        include_before: after.include.clone(),
-    });
-    after.setting = Setting::Ramp { percent };
-    after.include.extend(cohort.iter().cloned());
-    Ok(())
-}
-
-fn close_window(after: &mut Rollout) {
-    if let Some(window) = after.acceptance.take() {
-        after.setting = window.setting_before;
-        after.include = window.include_before;
-    }
-}
-
 fn not_mandatory(rollout: &Rollout, what: &str) -> Result<(), Refusal> {
     if rollout.stage == Stage::Mandatory {
         return Err(Refusal::Mandatory(format!(
@@ -465,7 +395,7 @@ fn door(
     let exposure = after.exposure(kind);
     let raises = exposure.raises(&before.exposure(kind));
     let by_stage = after.stage != Stage::ReadyForTesting;
-    let by_window = matches!(command, Command::OpenWindow { .. });
+    let by_window = matches!(command, Command::OpenWindow { .. } | Command::CloseWindow);
     if !raises || by_stage || by_window || !facts.environment.is_guarded() {
         return Ok(());
     }
@@ -475,7 +405,7 @@ fn door(
             && exposure
                 .include
                 .iter()
-                .all(|key| window.cohort.contains(key) || window.include_before.contains(key))
+                .all(|key| window.cohort.contains(key))
     });
     if within {
         return Ok(());

@@ -15,3 +15,4 @@ pub mod refusal;
 pub mod rollout;
 pub mod route;
 pub mod text;
+pub mod window;

@@ -65,6 +65,24 @@ pub struct Rollout {
 }
 
 impl Rollout {
+    /// A route that has just come to an environment: ready for testing.
+    #[must_use]
+    pub fn new(route: RouteKey, environment: EnvironmentKey, now: DateTime<Utc>) -> Rollout {
+        Rollout {
+            route,
+            environment,
+            stage: Stage::ReadyForTesting,
+            stage_since: now,
+            setting: Setting::StageDefault,
+            include: Cohort::new(),
+            exclude: Cohort::new(),
+            halt: None,
+            acceptance: None,
+            revision: 1,
+            changed_at: now,
+        }
+    }
+
     /// How much of the traffic may take the new path.
     #[must_use]
     pub fn exposure(&self, kind: switchover::EnvironmentKind) -> Exposure {

@@ -23,7 +23,7 @@ use crate::store::{Hints, StoreError};
 use crate::token::TokenKeys;
 
 /// How often another node's hints are looked for.
-const HINTS_EVERY: Duration = Duration::from_millis(50);
+const HINTS_EVERY: Duration = Duration::from_millis(10);
 /// How often the database is looked at in any case: a hint can be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -347,10 +347,11 @@ impl Watch {
     }
 
     fn look(&mut self) {
-        let done = self
-            .services
-            .close_windows_due()
-            .and_then(|()| self.services.catch_up());
+        // A window that cannot be closed now must not keep anything else from being published.
+        if let Err(error) = self.services.close_windows_due() {
+            tracing::warn!(%error, "acceptance windows that have ended are not closed yet");
+        }
+        let done = self.services.catch_up();
         match done {
             Ok(()) => {
                 self.failing = false;

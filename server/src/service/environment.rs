@@ -1,13 +1,15 @@
 //! Environments: the first ones, and those that people add.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use switchover::{EnvironmentKind, Percent, Setting, Stage};
+use switchover::{EnvironmentKind, Percent, RouteKey, Setting, Stage};
 
 use crate::domain::environment::{Environment, EnvironmentKey, NewEnvironment};
-use crate::domain::exposure::Cohort;
 use crate::domain::rollout::Rollout;
 use crate::domain::text::Reason;
+use crate::service::size::refuse_oversized;
 use crate::service::{Answer, Ctx, Existing, Failure, Render, Services, epoch};
 use crate::store::{RouteFilter, StoreError, Tx};
 
@@ -101,7 +103,8 @@ impl Services {
     }
 
     /// Adds an environment. Each route starts there at the latest stage that a later environment
-    /// has reached, so that none of those is suddenly ahead.
+    /// has reached, so that none of those is suddenly ahead; in front of real users it is off, until
+    /// somebody sets it.
     ///
     /// # Errors
     /// When its key or position is taken.
@@ -128,39 +131,16 @@ impl Services {
             };
             work.tx.add_environment(&environment).map_err(taken)?;
             environment.revision = work.revision(&environment.key)?;
-            for route in work.tx.routes(&RouteFilter::default(), usize::MAX)? {
-                let key = route.spec.key;
-                let stage = work
-                    .tx
-                    .rollouts_of(&[key.as_str()])?
-                    .iter()
-                    .filter(|rollout| {
-                        let there = existing.iter().find(|e| e.key == rollout.environment);
-                        there.is_some_and(|there| there.position > new.position)
-                    })
-                    .map(|rollout| rollout.stage)
-                    .max()
-                    .unwrap_or(Stage::ReadyForTesting);
-                let stage = if route.retired_at.is_some() {
-                    Stage::Mandatory
-                } else {
-                    stage
-                };
-                let rollout = Rollout {
-                    route: key,
-                    environment: environment.key.clone(),
+            let rollouts: Vec<Rollout> = first_stages(work.tx, &existing, new)?
+                .into_iter()
+                .map(|(route, stage)| Rollout {
+                    setting: first_setting(stage, &environment),
                     stage,
-                    stage_since: work.now,
-                    setting: Setting::StageDefault,
-                    include: Cohort::new(),
-                    exclude: Cohort::new(),
-                    halt: None,
-                    acceptance: None,
-                    revision: 1,
-                    changed_at: work.now,
-                };
-                work.tx.add_rollout(&rollout, environment.revision)?;
-            }
+                    ..Rollout::new(route, environment.key.clone(), work.now)
+                })
+                .collect();
+            work.tx.add_rollouts(&rollouts, environment.revision)?;
+            refuse_oversized(work.tx, &environment.key)?;
             let record = (Value::Null, described(&environment));
             let key = Some(&environment.key);
             work.record("environment_create", None, key, "created", record);
@@ -182,7 +162,10 @@ impl Services {
         render: Render<'_, (Environment, String)>,
     ) -> Result<Answer, Failure> {
         self.change(ctx, render, |work| {
-            work.tx.lock_environment(key)?;
+            let all = work.tx.environments()?;
+            for other in &all {
+                work.tx.lock_environment(&other.key)?;
+            }
             let before = work.environment(key)?;
             let epoch = epoch(work.tx)?;
             let current = environment_tag(&epoch, &before);
@@ -206,6 +189,9 @@ impl Services {
             if after.is_guarded() && !before.is_guarded() {
                 refuse_exposed(work.tx.rollouts_in(key)?, &after)?;
             }
+            if after.position != before.position {
+                refuse_overtaking(work.tx, &all, &before, &after)?;
+            }
             after.generation += 1;
             work.tx
                 .update_environment(&after, before.generation)
@@ -224,11 +210,111 @@ impl Services {
     }
 }
 
-/// Exposure has one door, and becoming production is not another.
+/// The stage of every route in a new environment: retired ones are mandatory for ever, none is behind
+/// a later environment, and none is behind one that requires it.
+fn first_stages(
+    tx: &mut Tx<'_>,
+    existing: &[Environment],
+    new: &NewEnvironment,
+) -> Result<BTreeMap<RouteKey, Stage>, StoreError> {
+    let mut stages = BTreeMap::new();
+    let routes = tx.routes(&RouteFilter::default(), usize::MAX)?;
+    for route in &routes {
+        let stage = match route.retired_at {
+            Some(_) => Stage::Mandatory,
+            None => Stage::ReadyForTesting,
+        };
+        stages.insert(route.spec.key.clone(), stage);
+    }
+    for later in existing.iter().filter(|e| e.position > new.position) {
+        for rollout in tx.rollouts_in(&later.key)? {
+            if let Some(stage) = stages.get_mut(&rollout.route) {
+                *stage = rollout.stage.max(*stage);
+            }
+        }
+    }
+    // Requirements form no circle, so this ends: each turn settles one link of the longest chain.
+    loop {
+        let mut settled = true;
+        for route in &routes {
+            let least = stages.get(&route.spec.key).copied();
+            for required in &route.spec.requires {
+                if let (Some(least), Some(stage)) = (least, stages.get_mut(required))
+                    && *stage < least
+                {
+                    *stage = least;
+                    settled = false;
+                }
+            }
+        }
+        if settled {
+            return Ok(stages);
+        }
+    }
+}
+
+/// Nobody has judged these routes in front of the users of this environment.
+fn first_setting(stage: Stage, environment: &Environment) -> Setting {
+    let exposes = stage == Stage::OptIn || stage == Stage::OptOut;
+    if environment.production && exposes {
+        Setting::Off
+    } else {
+        Setting::StageDefault
+    }
+}
+
+/// An environment that moves must not leave a route ahead of where it now comes later.
+fn refuse_overtaking(
+    tx: &mut Tx<'_>,
+    all: &[Environment],
+    before: &Environment,
+    after: &Environment,
+) -> Result<(), Failure> {
+    let stages = |tx: &mut Tx<'_>, key: &EnvironmentKey| {
+        let rollouts = tx.rollouts_in(key)?;
+        let stages = rollouts
+            .into_iter()
+            .map(|rollout| (rollout.route, rollout.stage));
+        Ok::<BTreeMap<RouteKey, Stage>, StoreError>(stages.collect())
+    };
+    let moved = stages(tx, &before.key)?;
+    for other in all.iter().filter(|other| other.key != before.key) {
+        let was_earlier = other.position < before.position;
+        let is_earlier = other.position < after.position;
+        if was_earlier == is_earlier {
+            continue;
+        }
+        let there = stages(tx, &other.key)?;
+        let (earlier, later) = if is_earlier {
+            (&there, &moved)
+        } else {
+            (&moved, &there)
+        };
+        let ahead: Vec<&str> = later
+            .iter()
+            .filter(|(route, stage)| earlier.get(route.as_str()).is_some_and(|e| e < stage))
+            .map(|(route, _)| route.as_str())
+            .take(10)
+            .collect();
+        if !ahead.is_empty() {
+            return Err(Failure::Conflict(format!(
+                "{} and {} would change places, and these routes would be ahead in the later one: \
+                 {}; bring them level first",
+                before.key,
+                other.key,
+                ahead.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Exposure has one door, and becoming production is not another. An open window counts as what it
+/// leaves behind.
 fn refuse_exposed(rollouts: Vec<Rollout>, environment: &Environment) -> Result<(), Failure> {
     let exposed: Vec<String> = rollouts
         .into_iter()
-        .filter(|rollout| rollout.stage == Stage::ReadyForTesting && rollout.acceptance.is_none())
+        .filter(|rollout| rollout.stage == Stage::ReadyForTesting)
         .filter(|rollout| {
             let exposure = rollout.exposure(environment.kind);
             exposure.share > Percent::ZERO || !exposure.include.is_empty()
@@ -239,8 +325,8 @@ fn refuse_exposed(rollouts: Vec<Rollout>, environment: &Environment) -> Result<(
         return Ok(());
     }
     Err(Failure::Conflict(format!(
-        "before opt_in nothing takes the new path in production, but in {} these do: {}; set them \
-         to stage_default without included keys, or halt them, first",
+        "before opt_in nothing takes the new path in production, but in {} these do: {}; close their \
+         acceptance windows, set them to stage_default without included keys, or halt them, first",
         environment.key,
         exposed.join(", ")
     )))

@@ -13,11 +13,13 @@ mod rollout;
 mod route;
 mod route_change;
 mod sdk_key;
+mod size;
 mod token;
 mod work;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 
@@ -165,12 +167,9 @@ impl Services {
     pub fn close_windows_due(&self) -> Result<(), StoreError> {
         let now = self.now();
         for (route, environment) in self.store.read::<_, StoreError>(|tx| tx.windows_due(now))? {
-            match self.close_window_due(&route, &environment, now) {
-                Ok(()) | Err(Failure::Refused(_) | Failure::Missing(_)) => {}
-                Err(Failure::Store(error)) => return Err(error),
-                Err(other) => {
-                    tracing::warn!(%route, %environment, %other, "an acceptance window stays open");
-                }
+            // The next look tries again; one that fails does not keep the others open.
+            if let Err(failure) = self.close_window_due(&route, &environment, now) {
+                tracing::warn!(%route, %environment, %failure, "an acceptance window stays open");
             }
         }
         Ok(())
@@ -183,6 +182,27 @@ impl Services {
     pub fn forget_old_receipts(&self) -> Result<usize, StoreError> {
         let before = self.now() - chrono::Duration::hours(24);
         self.store.write(|tx| tx.forget_receipts(before))
+    }
+
+    /// Runs a change as [`Services::change`] does, and again while others keep the database busy: a
+    /// halt does not give up.
+    fn insist<T>(
+        &self,
+        ctx: &Ctx,
+        render: Render<'_, T>,
+        work: impl Fn(&mut Work<'_, '_>) -> Result<T, Failure>,
+    ) -> Result<Answer, Failure> {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        const PAUSE: Duration = Duration::from_millis(50);
+        let began = Instant::now();
+        loop {
+            match self.change(ctx, render, &work) {
+                Err(Failure::Store(StoreError::Busy)) if began.elapsed() < PATIENCE => {
+                    std::thread::sleep(PAUSE);
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Runs a change in one transaction and publishes what it touched.

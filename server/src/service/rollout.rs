@@ -1,6 +1,6 @@
 //! Promote, demote, halt, resume, set: whatever happens to a rollout.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use switchover::{RouteKey, Stage, Version};
@@ -12,9 +12,10 @@ use crate::domain::lifecycle::Command;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::text::Reason;
+use crate::service::size::refuse_oversized;
 use crate::service::work::{Work, facts};
 use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
-use crate::store::Tx;
+use crate::store::{RouteFilter, Tx};
 
 /// A rollout's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +99,9 @@ impl Services {
         change: &Change,
         render: Render<'_, Changed>,
     ) -> Result<Answer, Failure> {
+        if change.command == Command::Halt {
+            return self.insist(ctx, render, |work| apply(work, change));
+        }
         self.change(ctx, render, |work| apply(work, change))
     }
 
@@ -113,7 +117,7 @@ impl Services {
         reason: &Reason,
         render: Render<'_, Halted>,
     ) -> Result<Answer, Failure> {
-        self.change(ctx, render, |work| {
+        self.insist(ctx, render, |work| {
             halt_many(work, environment, selection, reason)
         })
     }
@@ -225,6 +229,12 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
         &change.command,
         change.reason.as_str(),
     )?;
+    if matches!(
+        change.command,
+        Command::SetCohorts { .. } | Command::OpenWindow { .. }
+    ) {
+        refuse_oversized(work.tx, &environment.key)?;
+    }
     Ok(Changed {
         action: change.command.action(),
         before,
@@ -312,9 +322,14 @@ fn halt_many(
     reason: &Reason,
 ) -> Result<Halted, Failure> {
     let environment = work.environment(environment)?;
-    let routes = selected(work, &environment, selection)?;
+    let routes = selected(work, selection)?;
     let keys: BTreeSet<RouteKey> = routes.iter().map(|route| route.spec.key.clone()).collect();
     work.lock(&keys, &environment.key)?;
+    let here = work.tx.rollouts_in(&environment.key)?;
+    let mut rollouts: BTreeMap<RouteKey, Rollout> = here
+        .into_iter()
+        .map(|rollout| (rollout.route.clone(), rollout))
+        .collect();
     let mut done = Halted {
         environment: environment.key.clone(),
         halted: Vec::new(),
@@ -324,15 +339,15 @@ fn halt_many(
     };
     for route in routes {
         let key = route.spec.key.clone();
-        let stage = work
-            .tx
-            .rollout(&key, &environment.key)?
-            .map(|rollout| rollout.stage);
-        if stage == Some(Stage::Mandatory) {
+        let Some(rollout) = rollouts.remove(&key) else {
+            continue;
+        };
+        if rollout.stage == Stage::Mandatory {
             done.mandatory.push(key);
             continue;
         }
-        let (before, after) = work.run(&route, &environment, &Command::Halt, reason.as_str())?;
+        let order = (&Command::Halt, reason.as_str());
+        let (before, after) = work.run_on(rollout, &route, &environment, order)?;
         if before == after {
             done.already.push(key);
         } else {
@@ -343,22 +358,16 @@ fn halt_many(
     Ok(done)
 }
 
-fn selected(
-    work: &mut Work<'_, '_>,
-    environment: &Environment,
-    selection: &HaltSelection,
-) -> Result<Vec<Route>, Failure> {
-    let mut routes = Vec::new();
-    if selection.routes.is_empty() {
-        for rollout in work.tx.rollouts_in(&environment.key)? {
-            routes.push(work.route(&rollout.route)?);
-        }
+fn selected(work: &mut Work<'_, '_>, selection: &HaltSelection) -> Result<Vec<Route>, Failure> {
+    let mut routes = if selection.routes.is_empty() {
+        work.tx.routes(&RouteFilter::default(), usize::MAX)?
     } else {
         let named: BTreeSet<&RouteKey> = selection.routes.iter().collect();
-        for key in named {
-            routes.push(work.route(key)?);
-        }
-    }
+        named
+            .into_iter()
+            .map(|key| work.route(key))
+            .collect::<Result<_, _>>()?
+    };
     let labelled = |route: &Route, label: &str| match label.split_once('=') {
         Some((name, value)) => route.spec.labels.get(name).is_some_and(|is| is == value),
         None => route.spec.labels.contains_key(label),

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use switchover::{Entry, EnvironmentKind, RouteKey, Setting, Source, Stage, Table};
+use switchover::{Entry, EnvironmentKind, RouteKey, Source, Stage, Table};
 
 use crate::domain::environment::Environment;
-use crate::domain::exposure::Cohort;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::{FieldError, RawRoute, Route, RouteSpec};
 use crate::domain::text::Reason;
+use crate::service::size::refuse_oversized;
 use crate::service::work::Work;
 use crate::service::{Answer, Ctx, Existing, Failure, Render, RowErrors, Services, epoch};
 use crate::store::{RouteFilter, StoreError, Tx};
@@ -40,9 +40,9 @@ impl Services {
     ) -> Result<Answer, Failure> {
         let spec = RouteSpec::parse(raw).map_err(Failure::Invalid)?;
         self.change(ctx, render, |work| {
-            let environments = lock_all_environments(work)?;
             let key = spec.key.clone();
-            create(work, spec.clone(), &environments, "created")?;
+            create(work, spec.clone(), "created")?;
+            publish_new(work, std::slice::from_ref(&key))?;
             with_rollouts(work.tx, &key)
         })
     }
@@ -69,12 +69,10 @@ impl Services {
             return Err(Failure::Rows(refused));
         }
         self.change(ctx, render, |work| {
-            let environments = lock_all_environments(work)?;
             let mut refused = Vec::new();
             let keys: Vec<RouteKey> = specs.iter().map(|(_, spec)| spec.key.clone()).collect();
             for (index, spec) in required_first(&specs) {
-                let done = create(work, spec.clone(), &environments, "imported");
-                let errors = match done {
+                let errors = match create(work, spec.clone(), "imported") {
                     Ok(()) => continue,
                     Err(Failure::Invalid(errors)) => errors,
                     Err(Failure::Exists(Existing { field, detail })) => {
@@ -87,12 +85,12 @@ impl Services {
                     errors,
                 });
             }
-            if refused.is_empty() {
-                Ok(keys)
-            } else {
+            if !refused.is_empty() {
                 refused.sort_by_key(|row| row.index);
-                Err(Failure::Rows(refused))
+                return Err(Failure::Rows(refused));
             }
+            publish_new(work, &keys)?;
+            Ok(keys)
         })
     }
 
@@ -234,14 +232,10 @@ pub(super) fn lock_route(work: &mut Work<'_, '_>, key: &RouteKey) -> Result<(), 
     lock_all_environments(work).map(|_| ())
 }
 
-fn create(
-    work: &mut Work<'_, '_>,
-    spec: RouteSpec,
-    environments: &[Environment],
-    reason: &str,
-) -> Result<(), Failure> {
+/// Puts a route on record; [`publish_new`] has to follow.
+fn create(work: &mut Work<'_, '_>, spec: RouteSpec, reason: &str) -> Result<(), Failure> {
     refuse_taken(work.tx, &spec)?;
-    check_requirements(work.tx, &spec)?;
+    require_existing(work.tx, &spec)?;
     let route = Route {
         spec,
         retired_at: None,
@@ -250,25 +244,25 @@ fn create(
     };
     let key = route.spec.key.clone();
     work.tx.add_route(&route).map_err(taken_meanwhile)?;
-    for environment in environments {
-        let revision = work.revision(&environment.key)?;
-        let rollout = Rollout {
-            route: key.clone(),
-            environment: environment.key.clone(),
-            stage: Stage::ReadyForTesting,
-            stage_since: work.now,
-            setting: Setting::StageDefault,
-            include: Cohort::new(),
-            exclude: Cohort::new(),
-            halt: None,
-            acceptance: None,
-            revision: 1,
-            changed_at: work.now,
-        };
-        work.tx.add_rollout(&rollout, revision)?;
-    }
     let after = described(&route);
     work.record("create", Some(&key), None, reason, (Value::Null, after));
+    Ok(())
+}
+
+/// Gives new routes their rollouts. Environments are locked only here, when all else is done: a halt
+/// must not wait for a long import.
+fn publish_new(work: &mut Work<'_, '_>, keys: &[RouteKey]) -> Result<(), Failure> {
+    refuse_undecidable(work.tx.requirements()?)?;
+    let environments = lock_all_environments(work)?;
+    for environment in &environments {
+        let revision = work.revision(&environment.key)?;
+        let rollouts: Vec<Rollout> = keys
+            .iter()
+            .map(|key| Rollout::new(key.clone(), environment.key.clone(), work.now))
+            .collect();
+        work.tx.add_rollouts(&rollouts, revision)?;
+        refuse_oversized(work.tx, &environment.key)?;
+    }
     Ok(())
 }
 
@@ -306,31 +300,40 @@ fn taken_meanwhile(error: StoreError) -> Failure {
     }
 }
 
-/// Requirements must exist, and the whole must stay decidable: judged by what decides.
+/// Requirements must exist, and the whole must stay decidable.
 pub(super) fn check_requirements(tx: &mut Tx<'_>, spec: &RouteSpec) -> Result<(), Failure> {
-    if spec.requires.is_empty() {
-        return Ok(());
-    }
+    require_existing(tx, spec)?;
+    let mut graph = tx.requirements()?;
+    let requires = spec.requires.iter().map(ToString::to_string).collect();
+    graph.insert(spec.key.to_string(), requires);
+    refuse_undecidable(graph)
+}
+
+fn require_existing(tx: &mut Tx<'_>, spec: &RouteSpec) -> Result<(), Failure> {
     for required in &spec.requires {
         if tx.route(required)?.is_none() {
             let detail = format!("there is no route `{required}`: create it first");
             return Err(Failure::invalid("requires", detail));
         }
     }
-    let mut graph = tx.requirements()?;
-    let requires = spec.requires.iter().map(ToString::to_string).collect();
-    graph.insert(spec.key.to_string(), requires);
+    Ok(())
+}
+
+/// Judged by what decides: a snapshot with these requirements must be one that SDKs take.
+fn refuse_undecidable(graph: BTreeMap<String, Vec<String>>) -> Result<(), Failure> {
+    let undecidable = |error: &dyn ToString| Failure::invalid("requires", error.to_string());
     let mut entries = BTreeMap::new();
     for (route, requires) in graph {
-        let mut rollout = switchover::Rollout::at(spec.flag.clone(), Stage::ReadyForTesting);
+        let key: RouteKey = route.parse().map_err(|error| undecidable(&error))?;
+        let flag = route.to_ascii_uppercase().parse();
+        let flag = flag.map_err(|error| undecidable(&error))?;
+        let mut rollout = switchover::Rollout::at(flag, Stage::ReadyForTesting);
         rollout.requires = requires.iter().filter_map(|key| key.parse().ok()).collect();
-        if let Ok(key) = route.parse() {
-            entries.insert(key, Entry::Known(Arc::new(rollout)));
-        }
+        entries.insert(key, Entry::Known(Arc::new(rollout)));
     }
     Table::new(Source::Live, EnvironmentKind::Hosted, entries)
         .map(|_| ())
-        .map_err(|error| Failure::invalid("requires", error.to_string()))
+        .map_err(|error| undecidable(&error))
 }
 
 /// Rows in an order in which each finds those that it requires among the rows.

@@ -1,8 +1,10 @@
 //! What is said of a route, changed.
 
-use switchover::{RouteKey, Setting};
+use switchover::{RouteKey, Setting, Stage};
 
+use crate::domain::actor::Role;
 use crate::domain::lifecycle::Command;
+use crate::domain::policy::PolicyName;
 use crate::domain::refusal::Refusal;
 use crate::domain::route::{Labels, Links, Operation, RouteSpec};
 use crate::domain::text::Reason;
@@ -71,6 +73,13 @@ fn apply_patch(
     if spec.ramp_group != before.spec.ramp_group {
         refuse_regrouping(&found)?;
     }
+    let relaxes = relaxes_policy(&found, spec.policy);
+    if relaxes && work.ctx.actor.role < Role::Admin {
+        return Err(Failure::Refused(Refusal::Forbidden {
+            needs: Role::Admin,
+            to_do: format!("taking gates from `{key}` (policy {})", spec.policy),
+        }));
+    }
     if spec.requires != before.spec.requires {
         check_requirements(work.tx, &spec)?;
         stay_behind_requirements(work, &found, &spec, patch.cascade, reason)?;
@@ -88,7 +97,12 @@ fn apply_patch(
         }
     }
     let record = (described(before), described(&after));
-    work.record("route_change", Some(key), None, reason.as_str(), record);
+    let action = if relaxes {
+        "break_glass_policy"
+    } else {
+        "route_change"
+    };
+    work.record(action, Some(key), None, reason.as_str(), record);
     Ok(())
 }
 
@@ -108,12 +122,35 @@ fn patched(spec: &RouteSpec, patch: &RoutePatch) -> Result<RouteSpec, Failure> {
     RouteSpec::parse(raw).map_err(Failure::Invalid)
 }
 
+/// Whether a promotion needs fewer gates under this policy, anywhere. Who may take gates away could
+/// do without them, so that is for admins and has its own kind of entry.
+fn relaxes_policy(found: &RouteWithRollouts, policy: PolicyName) -> bool {
+    let before = found.route.spec.policy;
+    found.rollouts.iter().any(|(_, environment)| {
+        Stage::ALL.into_iter().any(|to| {
+            let kept = policy.gates(to, environment);
+            before
+                .gates(to, environment)
+                .iter()
+                .any(|gate| !kept.contains(gate))
+        })
+    })
+}
+
 /// Another group is another selection of keys: in the middle of a ramp keys would move back.
 fn refuse_regrouping(found: &RouteWithRollouts) -> Result<(), Failure> {
     let ramping: Vec<String> = found
         .rollouts
         .iter()
-        .filter(|(rollout, _)| matches!(rollout.setting, Setting::Ramp { .. }))
+        .filter(|(rollout, _)| {
+            let taken_back = rollout
+                .acceptance
+                .as_ref()
+                .map(|window| window.setting_before);
+            [Some(rollout.setting), taken_back]
+                .iter()
+                .any(|setting| matches!(setting, Some(Setting::Ramp { .. })))
+        })
         .map(|(rollout, _)| rollout.environment.to_string())
         .collect();
     if ramping.is_empty() {

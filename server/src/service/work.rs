@@ -98,7 +98,34 @@ impl<'a, 't> Work<'a, 't> {
             .tx
             .rollout(&route.spec.key, &environment.key)?
             .ok_or_else(|| Failure::missing("route", &route.spec.key))?;
-        let facts = facts(self.tx, self.ctx, (route, environment), reason, self.now)?;
+        self.run_on(rollout, route, environment, (command, reason))
+    }
+
+    /// The same for a rollout that was read under its lock.
+    pub(super) fn run_on(
+        &mut self,
+        rollout: Rollout,
+        route: &Route,
+        environment: &Environment,
+        (command, reason): (&Command, &str),
+    ) -> Result<(Rollout, Rollout), Failure> {
+        let moves = matches!(command, Command::Promote { .. } | Command::Demote { .. });
+        let facts = if moves {
+            facts(self.tx, self.ctx, (route, environment), reason, self.now)?
+        } else {
+            // Only a change of stage looks at other rollouts: a halt of thousands need not.
+            Facts {
+                actor: self.ctx.actor.clone(),
+                reason: reason.to_owned(),
+                now: self.now,
+                route: route.clone(),
+                environment: environment.clone(),
+                earlier: Vec::new(),
+                required: Vec::new(),
+                dependents: Vec::new(),
+                approvals: Vec::new(),
+            }
+        };
         let Some(transition) = plan(&rollout, command, &facts)? else {
             return Ok((rollout.clone(), rollout));
         };
@@ -138,9 +165,7 @@ impl<'a, 't> Work<'a, 't> {
 
     /// Writes the audit entries; gives the environments that publish something new.
     pub(super) fn finish(self) -> Result<BTreeSet<EnvironmentKey>, Failure> {
-        for draft in self.drafts {
-            self.tx.append_audit(draft)?;
-        }
+        self.tx.append_audit(self.drafts)?;
         Ok(self.revisions.into_keys().collect())
     }
 }

@@ -1,11 +1,12 @@
 //! The audit chain on record: appended to and read, never changed.
 
+use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use crate::domain::audit::{AuditDraft, AuditEntry, chain_hash};
 use crate::store::rows::{count, counted, from_json, json, time};
 use crate::store::schema::{audit, audit_head};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, dialect};
 
 /// Which entries a list has. Empty fields ask for nothing.
 #[derive(Clone, Debug, Default)]
@@ -40,38 +41,57 @@ pub struct BrokenChain {
     pub detail: String,
 }
 
+#[derive(Insertable)]
+#[diesel(table_name = audit)]
+pub(super) struct AuditRow {
+    seq: i64,
+    at: NaiveDateTime,
+    subject: String,
+    action: String,
+    route: Option<String>,
+    environment: Option<String>,
+    entry: String,
+    hash: String,
+}
+
 impl Tx<'_> {
-    /// Appends an entry. Locks the head of the chain until the transaction ends, so it comes last.
+    /// Appends entries. Locks the head of the chain until the transaction ends, so they come last.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn append_audit(&mut self, draft: AuditDraft) -> Result<AuditEntry, StoreError> {
-        let seq: i64 = diesel::update(audit_head::table.filter(audit_head::id.eq(1)))
-            .set(audit_head::seq.eq(audit_head::seq + 1))
+    pub fn append_audit(&mut self, drafts: Vec<AuditDraft>) -> Result<(), StoreError> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let added = i64::try_from(drafts.len()).unwrap_or(i64::MAX);
+        let last: i64 = diesel::update(audit_head::table.filter(audit_head::id.eq(1)))
+            .set(audit_head::seq.eq(audit_head::seq + added))
             .returning(audit_head::seq)
             .get_result(self.connection)?;
-        let previous: String = audit_head::table
+        let mut hash: String = audit_head::table
             .select(audit_head::hash)
             .first(self.connection)?;
-        let entry = AuditEntry::at_place(draft, counted("audit_head.seq", seq)?);
-        let canonical = json(&entry)?;
-        let hash = chain_hash(&previous, &canonical);
-        diesel::insert_into(audit::table)
-            .values((
-                audit::seq.eq(seq),
-                audit::at.eq(time(entry.at)),
-                audit::subject.eq(&entry.actor.subject),
-                audit::action.eq(&entry.action),
-                audit::route.eq(entry.route.as_deref()),
-                audit::environment.eq(entry.environment.as_deref()),
-                audit::entry.eq(&canonical),
-                audit::hash.eq(&hash),
-            ))
-            .execute(self.connection)?;
+        let mut rows = Vec::with_capacity(drafts.len());
+        for (seq, draft) in (last - added + 1..).zip(drafts) {
+            let entry = AuditEntry::at_place(draft, counted("audit_head.seq", seq)?);
+            let canonical = json(&entry)?;
+            hash = chain_hash(&hash, &canonical);
+            rows.push(AuditRow {
+                seq,
+                at: time(entry.at),
+                subject: entry.actor.subject,
+                action: entry.action,
+                route: entry.route,
+                environment: entry.environment,
+                entry: canonical,
+                hash: hash.clone(),
+            });
+        }
+        dialect::insert_audit(self.connection, &rows)?;
         diesel::update(audit_head::table.filter(audit_head::id.eq(1)))
             .set(audit_head::hash.eq(&hash))
             .execute(self.connection)?;
-        Ok(entry)
+        Ok(())
     }
 
     /// The newest `limit` entries that pass the filter, newest first.

@@ -12,6 +12,9 @@ use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use crate::store::StoreError;
+use crate::store::audit::AuditRow;
+use crate::store::rows::RolloutRow;
+use crate::store::schema::{audit, rollouts};
 
 pub use sqlite_file::Alone;
 pub(super) use sqlite_file::{check, hold_alone};
@@ -313,6 +316,38 @@ pub(super) fn copy_sqlite(connection: &mut AnyConnection, to: &Path) -> Result<(
             "copy a PostgreSQL database this way: use pg_dump (docs/operating.md)".to_owned(),
         )),
     }
+}
+
+/// Rows of one statement: far below the bound parameters that either engine takes.
+const BATCH: usize = 500;
+
+/// Inserts many audit rows in few statements, which only the engine's own connection can.
+pub(super) fn insert_audit(connection: &mut AnyConnection, rows: &[AuditRow]) -> QueryResult<()> {
+    for batch in rows.chunks(BATCH) {
+        let insert = diesel::insert_into(audit::table).values(batch);
+        match connection {
+            AnyConnection::Sqlite(sqlite) => insert.execute(sqlite)?,
+            #[cfg(feature = "postgres")]
+            AnyConnection::Postgres(postgres) => insert.execute(postgres)?,
+        };
+    }
+    Ok(())
+}
+
+/// Inserts many rollouts in few statements.
+pub(super) fn insert_rollouts(
+    connection: &mut AnyConnection,
+    rows: &[RolloutRow],
+) -> QueryResult<()> {
+    for batch in rows.chunks(BATCH) {
+        let insert = diesel::insert_into(rollouts::table).values(batch);
+        match connection {
+            AnyConnection::Sqlite(sqlite) => insert.execute(sqlite)?,
+            #[cfg(feature = "postgres")]
+            AnyConnection::Postgres(postgres) => insert.execute(postgres)?,
+        };
+    }
+    Ok(())
 }
 
 /// Sorts an engine's errors into ours.

@@ -1,12 +1,13 @@
 //! What an environment publishes.
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
 use switchover::{Mirror, RouteKey};
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::rollout::Rollout;
 use crate::store::rows::{RolloutRow, count, counted, read};
-use crate::store::schema::{environments, rollouts, routes};
+use crate::store::schema::{environments, requirements, rollouts, routes};
 use crate::store::{StoreError, Tx};
 
 /// What has changed in an environment since a revision.
@@ -31,6 +32,32 @@ impl Tx<'_> {
             .into_iter()
             .map(|(key, revision)| Ok((key, counted("environments.revision", revision)?)))
             .collect()
+    }
+
+    /// How many routes an environment publishes, and in how many bytes at the most: cohorts as they
+    /// are, everything else at its bound.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn published_size(
+        &mut self,
+        environment: &EnvironmentKey,
+    ) -> Result<(usize, usize), StoreError> {
+        const ENTRY: i64 = 400;
+        const REQUIREMENT: i64 = 70;
+        let (routes, cohorts): (i64, Option<i64>) = rollouts::table
+            .filter(rollouts::environment.eq(environment.as_str()))
+            .select((
+                diesel::dsl::count_star(),
+                diesel::dsl::sql::<Nullable<BigInt>>(
+                    "CAST(SUM(OCTET_LENGTH(include) + OCTET_LENGTH(exclude)) AS BIGINT)",
+                ),
+            ))
+            .first(self.connection)?;
+        let requirements: i64 = requirements::table.count().get_result(self.connection)?;
+        let bytes = cohorts.unwrap_or(0) + ENTRY * routes + REQUIREMENT * requirements;
+        let size = |value| usize::try_from(value).unwrap_or(usize::MAX);
+        Ok((size(routes), size(bytes)))
     }
 
     /// What an environment publishes that it did not at revision `since`.

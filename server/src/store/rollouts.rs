@@ -9,7 +9,7 @@ use crate::domain::lifecycle::Transition;
 use crate::domain::rollout::Rollout;
 use crate::store::rows::{RolloutRow, count, time};
 use crate::store::schema::rollouts;
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, dialect};
 
 impl Tx<'_> {
     /// One rollout.
@@ -100,15 +100,20 @@ impl Tx<'_> {
         }
     }
 
-    /// Adds the rollout of a new route or environment.
+    /// Adds the rollouts of new routes or of a new environment.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] when there is one.
-    pub fn add_rollout(&mut self, rollout: &Rollout, published_at: u64) -> Result<(), StoreError> {
-        diesel::insert_into(rollouts::table)
-            .values(&RolloutRow::of(rollout, published_at)?)
-            .execute(self.connection)?;
-        Ok(())
+    /// [`StoreError::Duplicate`] when there is one already.
+    pub fn add_rollouts(
+        &mut self,
+        rollouts: &[Rollout],
+        published_at: u64,
+    ) -> Result<(), StoreError> {
+        let rows = rollouts
+            .iter()
+            .map(|rollout| RolloutRow::of(rollout, published_at))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(dialect::insert_rollouts(self.connection, &rows)?)
     }
 
     /// Writes a transition, published at this revision of its environment.
