@@ -21,6 +21,7 @@ mod bad_input;
 mod commands;
 mod conditions;
 mod crash;
+mod doors;
 mod environments;
 mod lifecycle;
 mod migrations;

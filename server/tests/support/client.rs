@@ -109,7 +109,11 @@ impl Request {
         Ok(Reply {
             status: parts.status.as_u16(),
             headers: parts.headers,
-            body: body.read_to_string()?,
+            // Snapshots may be larger than what the library takes by itself.
+            body: body
+                .with_config()
+                .limit(32 * 1024 * 1024)
+                .read_to_string()?,
         })
     }
 }
