@@ -1,5 +1,6 @@
 //! Runs the old or the new implementation, and counts what came of it.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::thread;
 
@@ -7,6 +8,14 @@ use crate::clock::Started;
 use crate::counters::{Counters, Outcome};
 use crate::decide::Path;
 use crate::route::Route;
+
+/// A thread's calls, from the first on, between two looks at whether it is in a forked child: asking
+/// for the process takes longer than counting the call.
+const CALLS_PER_LOOK: u32 = 256;
+
+thread_local! {
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
 
 /// A call whose path is chosen. Give it the old implementation, then the new one, then run it.
 #[derive(Debug)]
@@ -116,6 +125,16 @@ impl<O, N> ReadyCall<'_, O, N> {
     }
 }
 
+/// A preforking server resolves its routes once. Its children, which have only the handles, would hear
+/// of no halt.
+#[inline]
+fn look_for_a_fork(route: &Route) {
+    let calls = CALLS.try_with(|calls| calls.replace(calls.get().wrapping_add(1)));
+    if calls.is_ok_and(|calls| calls.is_multiple_of(CALLS_PER_LOOK)) {
+        route.engine().awaken();
+    }
+}
+
 /// Counts the call when it ends, however it does.
 struct Running<'r> {
     counters: &'r Counters,
@@ -127,6 +146,7 @@ struct Running<'r> {
 impl<'r> Running<'r> {
     #[inline]
     fn start(call: &Call<'r>) -> Running<'r> {
+        look_for_a_fork(call.route);
         Running {
             counters: call.route.slot().counters(),
             path: call.path,

@@ -57,8 +57,23 @@ impl Client {
     /// A route's handle. Resolve it once and keep it.
     ///
     /// A key or a flag that is none is logged, and its route takes the old path.
+    ///
+    /// **A server that forks its workers after resolving must call [`Client::after_fork`] in each of
+    /// them.** [`Route::path`] reads one word and cannot notice a fork: in a worker that only has
+    /// handles, it would go on by what was known when it was forked, and miss every halt since.
     pub fn route(&self, route: impl Into<RouteSpec>) -> Route {
         Route::resolve(Arc::clone(&self.engine), &route.into())
+    }
+
+    /// Follows the server in a forked child, where the parent's thread is gone. Call it first thing in
+    /// every worker of a preforking server; a second call, or one in a process that was not forked,
+    /// does nothing. It reads the cache and returns.
+    ///
+    /// `route`, `status`, `wait_ready`, `flush` and `on_change` do the same by themselves, and so do
+    /// [calls](Route::call) that are run, from time to time. [`Route::path`] and [`Route::decide`] do
+    /// not: without any of the others a child stays as it was when it was forked.
+    pub fn after_fork(&self) {
+        self.engine.life();
     }
 
     /// Calls back, on the client's thread, whenever a snapshot was applied, until the subscription

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,6 +42,8 @@ pub(crate) struct Engine {
     settings: Settings,
     subscribers: Subscribers,
     is_closed: AtomicBool,
+    /// The last process for which a call has had a life begun.
+    awakened: AtomicU32,
     first: Life,
 }
 
@@ -69,6 +71,7 @@ impl Engine {
             settings,
             subscribers: Subscribers::default(),
             is_closed: AtomicBool::new(false),
+            awakened: AtomicU32::new(first.process),
             first,
         }
     }
@@ -176,6 +179,29 @@ impl Engine {
             tracing::warn!(%error, "the thread that follows the server cannot start after a fork");
         }
         life
+    }
+
+    /// Has this process's life begun beside the caller, if need be: that reads files, which a call must
+    /// not wait for.
+    #[cold]
+    pub(crate) fn awaken(self: &Arc<Self>) {
+        let process = std::process::id();
+        if self.settings.server.is_none()
+            || self.last_life().process == process
+            || self.awakened.swap(process, Ordering::Relaxed) == process
+        {
+            return;
+        }
+        let engine = Arc::clone(self);
+        let begun = thread::Builder::new()
+            .name("switchover-fork".to_owned())
+            .spawn(move || {
+                engine.life();
+            });
+        if begun.is_err() {
+            // The next call that comes by here tries again.
+            self.awakened.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Starts the thread that follows the server, where there is one and it does not run yet.

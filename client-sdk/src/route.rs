@@ -116,6 +116,9 @@ impl Route {
 
     /// Which path a call with this key takes: a few nanoseconds, no lock, no allocation, unless the
     /// route has cohorts or requirements.
+    ///
+    /// In a forked child it follows the server only once [`Client::after_fork`](crate::Client::after_fork)
+    /// was called there.
     #[inline]
     #[must_use]
     pub fn path<K: Key>(&self, key: K) -> Path {

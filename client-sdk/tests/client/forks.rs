@@ -59,6 +59,66 @@ fn a_child_goes_on_serving_and_follows_the_server_again() {
     eventually("the parent goes on too", || route.path("a") == Path::New);
 }
 
+/// A child with nothing but a handle from before the fork.
+fn a_preforked_child_hears_of_a_halt(begins: impl Fn(&Client) + Send + Sync + 'static, asks: Asks) {
+    let server = Server::start();
+    server.set("blame", ON);
+    let client = server.client();
+    let route = client.route("blame");
+    assert!(client.wait_ready(PATIENCE));
+    eventually("the stream is open", || server.open_streams() == 1);
+    // The forking thread is amid its calls.
+    assert_eq!(asks(&route), Path::New);
+    let child = {
+        let (client, route) = (client.clone(), route.clone());
+        move || {
+            begins(&client);
+            let end = Instant::now() + PATIENCE;
+            while asks(&route) != Path::Old && Instant::now() < end {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            asks(&route) == Path::Old
+        }
+    };
+    std::thread::scope(|scope| {
+        let child = scope.spawn(|| in_child(child));
+        eventually("the child has a stream of its own", || {
+            server.open_streams() == 2
+        });
+        server.set("blame", HALTED);
+        assert!(child.join().unwrap());
+    });
+}
+
+type Asks = fn(&Route) -> Path;
+
+fn runs(route: &Route) -> Path {
+    let call = route.call("a");
+    let run = call.old(|| Ok::<_, ()>(Path::Old)).new(|| Ok(Path::New));
+    run.run().unwrap()
+}
+
+#[test]
+fn a_preforked_child_that_says_so_follows_the_server_though_it_only_asks_for_paths() {
+    a_preforked_child_hears_of_a_halt(Client::after_fork, |route| route.path("a"));
+}
+
+#[test]
+fn a_preforked_child_that_runs_calls_finds_out_by_itself() {
+    a_preforked_child_hears_of_a_halt(|_| (), runs);
+}
+
+#[test]
+fn after_fork_without_a_fork_does_nothing() {
+    let server = Server::start();
+    let client = server.client();
+    assert!(client.wait_ready(PATIENCE));
+    eventually("the stream is open", || server.open_streams() == 1);
+    client.after_fork();
+    assert!(client.wait_ready(Duration::ZERO));
+    assert_eq!(server.requests().len(), 2);
+}
+
 #[test]
 fn a_child_that_ends_its_client_does_not_wait_for_a_thread_that_is_not_there() {
     let server = Server::start();
