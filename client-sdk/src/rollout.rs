@@ -158,9 +158,11 @@ impl TryFrom<f64> for Percent {
     type Error = InvalidPercent;
 
     fn try_from(percent: f64) -> Result<Percent, InvalidPercent> {
-        let thousandths = percent * 1000.0;
-        let rounded = thousandths.round();
-        if !(0.0..=100_000.0).contains(&rounded) || (thousandths - rounded).abs() > 1e-6 {
+        let rounded = (percent * 1000.0).round();
+        // Division rounds to the nearest: it gives the number that the three decimals are read as.
+        #[expect(clippy::float_cmp, reason = "any other number has more decimals")]
+        let is_exact = rounded / 1000.0 == percent;
+        if !(0.0..=100_000.0).contains(&rounded) || !is_exact {
             return Err(InvalidPercent);
         }
         #[expect(
@@ -312,8 +314,22 @@ mod tests {
         for bad in ["-1", "100.001", "0.0001", "NaN", "inf", "ten", ""] {
             assert!(bad.parse::<Percent>().is_err(), "{bad}");
         }
+        for barely in [
+            "100.0000000001",
+            "0.0010001",
+            "12.5000000001",
+            "-0.0000000001",
+            "1e-12",
+        ] {
+            assert!(barely.parse::<Percent>().is_err(), "{barely}");
+            assert!(serde_json::from_str::<Percent>(barely).is_err(), "{barely}");
+        }
         for thousandths in 0..=100_000 {
             let percent = Percent::from_thousandths(thousandths).unwrap();
+            let written = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+            assert_eq!(written.parse::<Percent>().unwrap(), percent);
+            let number = f64::from(thousandths) / 1000.0;
+            assert_eq!(Percent::try_from(number).unwrap(), percent);
             let text = serde_json::to_string(&percent).unwrap();
             assert_eq!(serde_json::from_str::<Percent>(&text).unwrap(), percent);
         }
