@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub(crate) struct Request {
 
 pub(crate) struct Server {
     address: String,
+    /// Of each server's URL: a port is used again, and log lines are found by URL.
+    number: u32,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -69,8 +72,10 @@ impl Server {
             held: Vec::new(),
             is_down: false,
         }));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let server = Server {
             address: address.clone(),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
             shared: Arc::clone(&shared),
         };
         thread::spawn({
@@ -95,7 +100,11 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}/t{:04}", self.address, self.number)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// A client of this server at a pace for tests.
@@ -152,6 +161,13 @@ impl Server {
 
     pub(crate) fn answer_polls(&self, answer: Answer) {
         self.shared().snapshot = answer;
+    }
+
+    /// Gives up the requests that have got no answer.
+    pub(crate) fn release(&self) {
+        for connection in self.shared().held.drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
     }
 
     pub(crate) fn close_streams(&self) {
@@ -305,8 +321,9 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
         let (name, value) = line.split_once(": ")?;
         Some((name.to_lowercase(), value.to_owned()))
     });
+    let path = lines.first()?.split(' ').nth(1)?;
     Some(Request {
-        path: lines.first()?.split(' ').nth(1)?.to_owned(),
+        path: path.find("/sdk/").map_or(path, |at| &path[at..]).to_owned(),
         headers: headers.collect(),
         at: Instant::now(),
     })

@@ -29,7 +29,7 @@ fn with_tls(server: &Server) -> (String, String) {
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
-    let plain = server.url().replace("http://", "");
+    let plain = server.address().to_owned();
     thread::spawn(move || {
         for outside in listener.incoming().flatten() {
             let inside = TcpStream::connect(&plain);
