@@ -4,10 +4,12 @@ use std::sync::Barrier;
 
 use serde_json::json;
 
+use crate::openapi::operations;
 use crate::support::{App, Engine, Who, at, on_both_engines};
 
 on_both_engines!(
     a_change_of_something_else_is_refused,
+    a_list_of_tags_needs_one_that_fits,
     a_request_sent_twice_is_carried_out_once,
     the_same_request_at_once_is_carried_out_once,
 );
@@ -105,6 +107,96 @@ fn a_change_of_something_else_is_refused(engine: Engine) {
         json!({ "position": 0, "reason": "r" }),
     )
     .problem(412);
+}
+
+fn a_list_of_tags_needs_one_that_fits(engine: Engine) {
+    let app = App::start(engine);
+    app.route("count_commits");
+    let path = at("count_commits", "dev", "setting");
+    let send = |lines: &[&str]| {
+        let mut request = app.request("PUT", &path).by(Who::OPERATOR);
+        for line in lines {
+            request = request.header("if-match", line);
+        }
+        let body = json!({ "mode": "stage_default", "reason": "r" });
+        request.json(&body).send().status
+    };
+    let seen = app.get(&at("count_commits", "dev", "")).etag();
+    let weak = format!("W/{seen}");
+    let bare = seen.trim_matches('"');
+    for lines in [
+        &["*"] as &[&str],
+        &[&seen],
+        &[&format!("\"x,y\", {seen}")],
+        &[&format!("{seen},\"x\"")],
+        &["\"x\"", &seen],
+    ] {
+        assert_eq!(send(lines), 200, "{lines:?}");
+    }
+    for lines in [
+        &[""] as &[&str],
+        &["\"x\", \"y\""],
+        &[&weak],
+        &[&format!("{weak}, \"x\"")],
+        &[bare],
+        &["\"x\"", "\"y\""],
+    ] {
+        assert_eq!(send(lines), 412, "{lines:?}");
+    }
+}
+
+/// Every change is refused to who has seen something else, also where there is nothing to be seen.
+#[test]
+fn nothing_has_a_tag_that_was_made_up() {
+    /// A halt is for now, and questions change nothing.
+    const DEAF: [&str; 4] = [
+        "POST /halts",
+        "POST /routes/{route}/environments/{environment}/halt",
+        "POST /routes/{route}/environments/{environment}/explain",
+        "POST /audit/verify",
+    ];
+    let app = App::start(Engine::Sqlite);
+    app.route("count_commits");
+    let before = app.database().fingerprint();
+    let route = json!({ "endpoint": "a.B/Cd", "operation": "read", "owner": "o" });
+    for operation in operations() {
+        let path = operation.path.trim_start_matches("/api/v1");
+        let name = format!("{} {path}", operation.method);
+        if operation.method == "GET" || DEAF.contains(&name.as_str()) {
+            continue;
+        }
+        let last = path.rsplit('/').next().unwrap();
+        let body = match (operation.method.as_str(), last) {
+            ("DELETE", _) => None,
+            ("POST", "routes") => Some(route.clone()),
+            ("POST", "routes:import") => Some(json!([route])),
+            ("POST", "environments") => {
+                Some(json!({ "key": "canary", "kind": "hosted", "position": 9 }))
+            }
+            ("POST", "sdk-keys") => Some(json!({ "environment": "dev", "name": "web" })),
+            ("POST", "revocations") => Some(json!({ "jti": "j", "reason": "r" })),
+            ("POST", "acceptance") => {
+                Some(json!({ "until": "2026-01-06T00:00:00Z", "percent": 5, "reason": "r" }))
+            }
+            ("POST", "approvals") => Some(json!({ "to": "opt_in" })),
+            ("POST", "promotions") => Some(json!({ "to": "opt_in", "reason": "r" })),
+            ("POST", "demotions") => Some(json!({ "to": "ready_for_testing", "reason": "r" })),
+            ("PUT", "setting") => Some(json!({ "mode": "on", "reason": "r" })),
+            ("PUT", "cohorts") => Some(json!({ "include": [], "exclude": ["k"], "reason": "r" })),
+            _ => Some(json!({ "reason": "r" })),
+        };
+        let request = app
+            .request(&operation.method, &operation.address())
+            .by(Who::ADMIN)
+            .header("if-match", "\"bogus\"");
+        let reply = match &body {
+            Some(body) => request.json(body).send(),
+            None => request.send(),
+        };
+        assert_eq!(reply.status, 412, "{name}: {}", reply.body);
+        assert_eq!(reply.code(412), "precondition_failed");
+    }
+    assert_eq!(app.database().fingerprint(), before);
 }
 
 fn a_request_sent_twice_is_carried_out_once(engine: Engine) {

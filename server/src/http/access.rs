@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::http::App;
 use crate::http::error::Problem;
-use crate::http::extract::{Admin, By, Change, Maintainer, Order};
+use crate::http::extract::{Admin, By, Change, Maintainer, Order, without_tag};
 use crate::http::respond::{self, Page, answer};
 use crate::http::rollouts::read_reason;
 use crate::service::{Failure, NewSdkKeyRequest};
@@ -93,6 +93,7 @@ pub(crate) async fn create_sdk_key(
     app: Data<Arc<App>>,
     change: Change<Maintainer, NewSdkKeyBody>,
 ) -> Result<HttpResponse, Problem> {
+    without_tag(&change.ctx)?;
     let body = change.body;
     let (mut made, secret) = app
         .blocking(move |services| {
@@ -154,6 +155,7 @@ pub(crate) async fn revoke_sdk_key(
     order: Order<Maintainer>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    without_tag(&order.ctx)?;
     let id = request.match_info().query("id").to_owned();
     app.blocking(move |services| {
         services.revoke_sdk_key(&order.ctx, &id, "revoked", &|()| respond::empty_receipt())
@@ -174,6 +176,7 @@ pub(crate) async fn revoke_token(
     app: Data<Arc<App>>,
     change: Change<Admin, RevocationRequest>,
 ) -> Result<HttpResponse, Problem> {
+    without_tag(&change.ctx)?;
     let body = change.body;
     app.blocking(move |services| {
         let reason = read_reason(&body.reason)?;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::domain::environment::{Environment, EnvironmentKey, NewEnvironment};
 use crate::http::App;
 use crate::http::error::Problem;
-use crate::http::extract::{Admin, By, Change, Viewer, in_path};
+use crate::http::extract::{Admin, By, Change, Viewer, in_path, without_tag};
 use crate::http::respond::{self, Page, answer};
 use crate::http::rollouts::read_reason;
 use crate::service::{EnvironmentPatch, Failure};
@@ -113,6 +113,7 @@ pub(crate) async fn create(
     app: Data<Arc<App>>,
     change: Change<Admin, NewEnvironmentBody>,
 ) -> Result<HttpResponse, Problem> {
+    without_tag(&change.ctx)?;
     let body = change.body;
     app.blocking(move |services| {
         let key: EnvironmentKey = body

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_MATCH};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
 use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
@@ -285,16 +285,23 @@ fn bearer<'a>(headers: &'a HeaderMap, what: &str) -> Result<&'a str, Problem> {
     }
 }
 
+/// A change of what has no tag: nothing is what the caller says to have seen.
+pub(crate) fn without_tag(ctx: &Ctx) -> Result<(), Problem> {
+    match ctx.if_match {
+        None => Ok(()),
+        Some(_) => Err(Problem::new(
+            Code::PreconditionFailed,
+            "nothing that this changes has a tag: leave If-Match out",
+        )),
+    }
+}
+
 fn context(request: &HttpRequest, actor: Actor, body: &Bytes) -> Result<Ctx, Problem> {
-    let text = |name: &str| match request.headers().get(name) {
-        None => Ok(None),
-        Some(value) => value
-            .to_str()
-            .map(|value| Some(value.trim().to_owned()))
-            .map_err(|_| Problem::malformed(format!("the header {name} is not plain text"))),
+    let key = match request.headers().get("idempotency-key") {
+        None => None,
+        Some(value) => Some(plain("Idempotency-Key", value)?.to_owned()),
     };
-    let if_match = text(IF_MATCH.as_str())?.filter(|tag| tag != "*");
-    let idempotency = match text("idempotency-key")? {
+    let idempotency = match key {
         Some(key) if request.method() == actix_web::http::Method::POST => {
             if key.is_empty() || key.len() > 255 {
                 return Err(Problem::malformed(
@@ -313,9 +320,28 @@ fn context(request: &HttpRequest, actor: Actor, body: &Bytes) -> Result<Ctx, Pro
     };
     Ok(Ctx {
         actor,
-        if_match,
+        if_match: seen_tags(request.headers())?,
         idempotency,
     })
+}
+
+/// Tags are compared as they are written, so weak ones match nothing. No tag of ours has a comma in
+/// it, so that splitting at commas loses none.
+fn seen_tags(headers: &HeaderMap) -> Result<Option<Vec<String>>, Problem> {
+    let mut tags = None;
+    for value in headers.get_all(IF_MATCH) {
+        let listed = plain("If-Match", value)?.split(',').map(str::trim);
+        tags.get_or_insert_with(Vec::new)
+            .extend(listed.map(str::to_owned));
+    }
+    Ok(tags.filter(|tags| tags != &["*"]))
+}
+
+fn plain<'a>(name: &str, value: &'a HeaderValue) -> Result<&'a str, Problem> {
+    value
+        .to_str()
+        .map(str::trim)
+        .map_err(|_| Problem::malformed(format!("the header {name} is not plain text")))
 }
 
 async fn read_body(

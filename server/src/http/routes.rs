@@ -14,7 +14,9 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::route::{Links, Operation, RawRoute};
 use crate::http::App;
 use crate::http::error::Problem;
-use crate::http::extract::{By, Change, Importer, Maintainer, Operator, Query, Viewer, in_path};
+use crate::http::extract::{
+    By, Change, Importer, Maintainer, Operator, Query, Viewer, in_path, without_tag,
+};
 use crate::http::respond::{self, Page, answer};
 use crate::http::rollouts::{RolloutBody, read_reason};
 use crate::service::{Failure, RoutePatch, RouteWithRollouts};
@@ -282,6 +284,7 @@ pub(crate) async fn create(
     app: Data<Arc<App>>,
     change: Change<Operator, NewRouteBody>,
 ) -> Result<HttpResponse, Problem> {
+    without_tag(&change.ctx)?;
     app.blocking(move |services| {
         services.create_route(&change.ctx, change.body.into(), &|found| {
             shown(StatusCode::CREATED, found)
@@ -303,6 +306,7 @@ pub(crate) async fn import(
     app: Data<Arc<App>>,
     change: Change<Importer, Vec<NewRouteBody>>,
 ) -> Result<HttpResponse, Problem> {
+    without_tag(&change.ctx)?;
     app.blocking(move |services| {
         if change.body.len() > LARGEST_IMPORT {
             let detail = format!("an import has at most {LARGEST_IMPORT} routes");

@@ -169,14 +169,7 @@ impl Services {
             let before = work.environment(key)?;
             let epoch = epoch(work.tx)?;
             let current = environment_tag(&epoch, &before);
-            if work
-                .ctx
-                .if_match
-                .as_ref()
-                .is_some_and(|tag| *tag != current)
-            {
-                return Err(Failure::Precondition { current });
-            }
+            work.ctx.expect_tag(current.clone())?;
             let mut after = before.clone();
             after.position = patch.position.unwrap_or(after.position);
             after.production = patch.production.unwrap_or(after.production);

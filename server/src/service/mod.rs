@@ -55,8 +55,8 @@ pub fn system_clock() -> Clock {
 pub struct Ctx {
     /// Who.
     pub actor: Actor,
-    /// The tag that what is changed must still have; `None` when any will do.
-    pub if_match: Option<String>,
+    /// The tags of which what is changed must still have one; `None` when any will do.
+    pub if_match: Option<Vec<String>>,
     /// The request's own name, when it has one: it is carried out once.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -69,6 +69,14 @@ impl Ctx {
             actor,
             if_match: None,
             idempotency: None,
+        }
+    }
+
+    /// What is changed must still have a tag that the caller has seen, if they say one.
+    fn expect_tag(&self, current: String) -> Result<(), Failure> {
+        match &self.if_match {
+            Some(seen) if !seen.contains(&current) => Err(Failure::Precondition { current }),
+            _ => Ok(()),
         }
     }
 }

@@ -250,16 +250,12 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
 
 /// The rollout must still have the tag that the caller has seen, if they say one.
 pub(super) fn expect_tag(work: &mut Work<'_, '_>, target: &Target) -> Result<(), Failure> {
-    let Some(expected) = work.ctx.if_match.clone() else {
+    if work.ctx.if_match.is_none() {
         return Ok(());
-    };
+    }
     let (_, _, rollout) = load(work.tx, target)?;
     let current = rollout_tag(&epoch(work.tx)?, &rollout);
-    if expected == current {
-        Ok(())
-    } else {
-        Err(Failure::Precondition { current })
-    }
+    work.ctx.expect_tag(current)
 }
 
 /// The tag of a rollout's present state.

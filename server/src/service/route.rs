@@ -208,12 +208,7 @@ fn assemble(
 }
 
 pub(super) fn expect_tag(ctx: &Ctx, found: &RouteWithRollouts) -> Result<(), Failure> {
-    match &ctx.if_match {
-        Some(expected) if *expected != found.tag => Err(Failure::Precondition {
-            current: found.tag.clone(),
-        }),
-        _ => Ok(()),
-    }
+    ctx.expect_tag(found.tag.clone())
 }
 
 fn lock_all_environments(work: &mut Work<'_, '_>) -> Result<Vec<Environment>, Failure> {
