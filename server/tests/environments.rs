@@ -5,9 +5,33 @@ use serde_json::json;
 use crate::support::{App, Engine, Reply, Who, at, on_both_engines};
 
 on_both_engines!(
+    one_is_shown_with_the_tag_that_a_change_needs,
     a_new_one_makes_nobody_ahead,
     production_is_exposed_by_its_rules_alone
 );
+
+fn one_is_shown_with_the_tag_that_a_change_needs(engine: Engine) {
+    let app = App::start(engine);
+    app.route("a");
+    let shown = app.get("environments/staging").expect(200);
+    let listed = app.get("environments").json();
+    assert_eq!(shown.json(), listed["items"][1]);
+    let patch = |etag: &str, position: i32| {
+        app.request("PATCH", "environments/staging")
+            .by(Who::ADMIN)
+            .header("if-match", etag)
+            .json(&json!({ "position": position, "reason": "r" }))
+            .send()
+    };
+    app.set("a", "staging", json!({ "mode": "on" })).expect(200);
+    let refused = patch(&shown.etag(), 2).problem(412);
+    let now = app.get("environments/staging").expect(200);
+    assert_eq!(refused["etag"], now.etag());
+    assert!(now.json()["revision"].as_u64() > shown.json()["revision"].as_u64());
+    assert_eq!(patch(&now.etag(), 2).expect(200).etag(), now.etag());
+    let unread = app.get("environments/missing");
+    assert_eq!(unread.code(404), "not_found");
+}
 
 fn a_new_one_makes_nobody_ahead(engine: Engine) {
     let app = App::start(engine);

@@ -101,6 +101,27 @@ pub(crate) async fn list(
     Ok(respond::resource(&request, None, &page))
 }
 
+/// One environment.
+#[utoipa::path(
+    tag = "environments",
+    params(("environment" = String, Path, example = "production")),
+    responses((status = 200, body = EnvironmentBody)),
+    security(("token" = ["viewer"]))
+)]
+#[get("/environments/{environment}")]
+pub(crate) async fn show(
+    app: Data<Arc<App>>,
+    _by: By<Viewer>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let key: EnvironmentKey = in_path(&request, "environment", "environment")?;
+    let (found, tag) = app
+        .blocking(move |services| services.environment(&key))
+        .await?;
+    let body = EnvironmentBody::from(&found);
+    Ok(respond::resource(&request, Some(tag), &body))
+}
+
 /// Adds an environment. Each route starts there at the latest stage that a later environment has.
 #[utoipa::path(
     tag = "environments",

@@ -85,6 +85,7 @@ handlers! {
     routes::patch,
     routes::retire,
     environments::list,
+    environments::show,
     environments::create,
     environments::patch,
     rollouts::show,

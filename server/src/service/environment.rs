@@ -102,6 +102,20 @@ impl Services {
         })
     }
 
+    /// One environment, with its tag.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn environment(&self, key: &EnvironmentKey) -> Result<(Environment, String), Failure> {
+        self.store.read(|tx| {
+            let found = tx
+                .environment(key)?
+                .ok_or_else(|| Failure::missing("environment", key))?;
+            let tag = environment_tag(&epoch(tx)?, &found);
+            Ok((found, tag))
+        })
+    }
+
     /// Adds an environment. Each route starts there at the latest stage that a later environment
     /// has reached, so that none of those is suddenly ahead; in front of real users it is off, until
     /// somebody sets it.
@@ -357,8 +371,15 @@ fn taken(error: StoreError) -> Failure {
     }
 }
 
+/// Covers all that is shown of it, so that nobody is told of an old revision that it is the present
+/// one.
 fn environment_tag(epoch: &str, environment: &Environment) -> String {
-    format!("\"{epoch}.{}\"", environment.generation)
+    let Environment {
+        generation,
+        revision,
+        ..
+    } = environment;
+    format!("\"{epoch}.{generation}.{revision}\"")
 }
 
 fn described(environment: &Environment) -> Value {
