@@ -50,7 +50,7 @@ fn a_change_of_something_else_is_refused(engine: Engine) {
         (
             "POST",
             "acceptance",
-            json!({ "until": "2026-01-06T00:00:00Z", "reason": "r" }),
+            json!({ "until": "2026-01-06T00:00:00Z", "percent": 5, "reason": "r" }),
         ),
         ("POST", "approvals", json!({ "to": "opt_in" })),
     ];

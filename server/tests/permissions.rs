@@ -129,7 +129,7 @@ fn act(app: &App, who: Who, action: &str, environment: &str) -> Reply {
         "window" => (
             "POST",
             "acceptance",
-            json!({ "until": "2026-01-06T00:00:00Z" }),
+            json!({ "until": "2026-01-06T00:00:00Z", "percent": 5 }),
         ),
         "approve" => ("POST", "approvals", json!({ "to": next })),
         "gates" => ("GET", "gates", json!(null)),

@@ -63,7 +63,7 @@ fn a_reader_follows_every_change(engine: Engine) {
         (
             "POST",
             "e/environments/dev/acceptance",
-            json!({ "until": "2026-01-06T00:00:00Z" }),
+            json!({ "until": "2026-01-06T00:00:00Z", "percent": 5 }),
         ),
         ("DELETE", "e/environments/dev/acceptance", Value::Null),
         ("PATCH", "d", json!({ "requires": [], "ramp_group": null })),

@@ -23,8 +23,8 @@ pub(crate) struct AcceptanceArgs {
     /// How long it stays open: 30m, 2h, 1d
     #[arg(long = "for", id = "length", value_name = "TIME", value_parser = ttl::parse)]
     length: Option<Duration>,
-    /// The largest share of the keys [default: 100, or 0 with --cohort]
-    #[arg(long)]
+    /// The largest share of the keys [default: 0, with --cohort]
+    #[arg(long, required_unless_present_any = ["cohort", "close"])]
     percent: Option<Percent>,
     /// Keys that take the new path
     #[arg(long, value_name = "KEY", num_args = 1..)]

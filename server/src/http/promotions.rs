@@ -64,9 +64,9 @@ struct DemotionBody {
 struct AcceptanceRequest {
     /// When it closes by itself; at most 30 days ahead.
     until: DateTime<Utc>,
-    /// The largest share of the keys; 100 when neither it nor a cohort is given, else 0.
+    /// The largest share of the keys in no cohort; 0 when left out, and then a cohort is needed.
     #[serde(default)]
-    #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
+    #[schema(value_type = Option<f64>, example = 5, minimum = 0, maximum = 100)]
     percent: Option<Percent>,
     /// Keys that take the new path.
     #[serde(default)]
@@ -252,16 +252,12 @@ pub(crate) async fn open_window(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     app.blocking(move |services| {
-        let percent = body.percent.unwrap_or(if body.cohort.is_empty() {
-            Percent::HUNDRED
-        } else {
-            Percent::ZERO
-        });
         let change_ = service::Change {
             target: target.0,
             command: Command::OpenWindow {
                 until: body.until.trunc_subsecs(6),
-                percent,
+                // A window for nobody is refused, so that nobody opens one for all by leaving both out.
+                percent: body.percent.unwrap_or(Percent::ZERO),
                 cohort: read_cohort("cohort", body.cohort)?,
             },
             reason: read_reason(&body.reason)?,

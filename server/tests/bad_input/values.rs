@@ -221,23 +221,23 @@ fn values_that_cannot_be(engine: Engine) {
     let window = at("count_commits", "dev", "acceptance");
     for (body, status) in [
         (
-            json!({ "until": "2026-01-05T09:59:59Z", "reason": "r" }),
+            json!({ "until": "2026-01-05T09:59:59Z", "percent": 5, "reason": "r" }),
             422,
         ),
         (
-            json!({ "until": "2026-03-05T10:00:00Z", "reason": "r" }),
+            json!({ "until": "2026-03-05T10:00:00Z", "percent": 5, "reason": "r" }),
             422,
         ),
         (
-            json!({ "until": "9999-12-31T23:59:59Z", "reason": "r" }),
+            json!({ "until": "9999-12-31T23:59:59Z", "percent": 5, "reason": "r" }),
             422,
         ),
         (
-            json!({ "until": "+262142-12-31T23:59:59Z", "reason": "r" }),
+            json!({ "until": "+262142-12-31T23:59:59Z", "percent": 5, "reason": "r" }),
             422,
         ),
         (
-            json!({ "until": "-262143-01-01T00:00:00Z", "reason": "r" }),
+            json!({ "until": "-262143-01-01T00:00:00Z", "percent": 5, "reason": "r" }),
             422,
         ),
         (json!({ "until": "tomorrow", "reason": "r" }), 400),
@@ -245,10 +245,6 @@ fn values_that_cannot_be(engine: Engine) {
         (
             json!({ "until": "2026-01-06T00:00:00", "reason": "r" }),
             400,
-        ),
-        (
-            json!({ "until": "2026-01-06T00:00:00Z", "percent": 0, "reason": "r" }),
-            422,
         ),
         (
             json!({ "until": "2026-01-06T00:00:00Z", "percent": 101, "reason": "r" }),
@@ -260,6 +256,15 @@ fn values_that_cannot_be(engine: Engine) {
         ),
     ] {
         refusals.json("POST", &window, &body, status);
+    }
+    for nobody in [json!({}), json!({ "percent": 0 }), json!({ "cohort": [] })] {
+        let mut body = json!({ "until": "2026-01-06T00:00:00Z", "reason": "r" });
+        let fields = body.as_object_mut().unwrap();
+        fields.extend(nobody.as_object().unwrap().clone());
+        let problem = refusals.json("POST", &window, &body, 422);
+        assert_eq!(problem["errors"][0]["field"], "percent", "{nobody}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("share above 0 or a cohort"), "{detail}");
     }
     let promotion = at("count_commits", "dev", "promotions");
     refusals.json(
