@@ -46,13 +46,15 @@ pub(crate) fn run(file: &FileArgs, args: HaltArgs) -> Result<(), CliError> {
         let reply = session.post(&target.below("halt"), &body)?;
         return session.show(&reply, |_, transition: Transition| told(&transition));
     }
-    let body = json!({
+    let mut body = json!({
         "environment": args.environment,
         "owner": args.owner,
         "label": args.label,
-        "routes": args.routes,
         "reason": args.reason.reason,
     });
+    if let (false, Some(fields)) = (args.routes.is_empty(), body.as_object_mut()) {
+        fields.insert("routes".to_owned(), json!(args.routes));
+    }
     let reply = session.post("/halts", &body)?;
     session.show(&reply, |_, done: HaltedMany| told_of_many(&done))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, post};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::environment::EnvironmentKey;
@@ -43,9 +43,10 @@ struct HaltManyBody {
     owner: Option<String>,
     /// Only routes with this label: `name` or `name=value`.
     label: Option<String>,
-    /// Only these routes.
-    #[serde(default)]
-    routes: Vec<String>,
+    /// Only these routes; at least one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<String>, required = false, min_items = 1)]
+    routes: Option<Vec<String>>,
     #[schema(example = "Gitaly is down", min_length = 1, max_length = 1000)]
     reason: String,
 }
@@ -99,7 +100,8 @@ pub(crate) async fn resume(
     switch(app, target, change, Command::Resume).await
 }
 
-/// Halts many rollouts of an environment in one step.
+/// Halts many rollouts of an environment in one step. A selection that no route is in halts nothing,
+/// and says so.
 #[utoipa::path(
     tag = "rollouts",
     request_body = HaltManyBody,
@@ -117,8 +119,13 @@ pub(crate) async fn halt_many(
             .environment
             .parse()
             .map_err(|detail: &str| Failure::invalid("environment", detail))?;
+        // Nothing named is everything, but an empty list was meant to name something.
+        if body.routes.as_ref().is_some_and(Vec::is_empty) {
+            let detail = "name at least one route, or leave it out to halt all of the environment";
+            return Err(Failure::invalid("routes", detail));
+        }
         let mut routes = Vec::new();
-        for (index, route) in body.routes.iter().enumerate() {
+        for (index, route) in body.routes.iter().flatten().enumerate() {
             let route = route.parse().map_err(|error: switchover::InvalidName| {
                 Failure::invalid(format!("routes[{index}]"), error.to_string())
             })?;
@@ -155,6 +162,11 @@ async fn switch(
     })
     .await
     .map(answer)
+}
+
+/// A field that can be left out, but not be null.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
 }
 
 fn halted(done: &Halted) -> Receipt {

@@ -1,6 +1,7 @@
 //! Promote, demote, halt, resume, set: whatever happens to a rollout.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use switchover::{RouteKey, Stage, Version};
@@ -63,7 +64,7 @@ pub struct Changed {
 }
 
 /// Which rollouts to halt. With no route, owner or label named, all of the environment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HaltSelection {
     /// Only routes of this owner.
     pub owner: Option<String>,
@@ -108,7 +109,8 @@ impl Services {
     /// Halts every rollout of an environment that the selection names, in one step.
     ///
     /// # Errors
-    /// When there is no such environment, or a route that it names does not exist.
+    /// When there is no such environment, a route that it names does not exist, or none is in the
+    /// selection.
     pub fn halt_many(
         &self,
         ctx: &Ctx,
@@ -378,7 +380,23 @@ fn selected(work: &mut Work<'_, '_>, selection: &HaltSelection) -> Result<Vec<Ro
                 .as_ref()
                 .is_none_or(|label| labelled(route, label))
     });
+    if routes.is_empty() && *selection != HaltSelection::default() {
+        return Err(Failure::missing("route in the selection", selection));
+    }
     Ok(routes)
+}
+
+impl fmt::Display for HaltSelection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let routes: Vec<&str> = self.routes.iter().map(RouteKey::as_str).collect();
+        let parts = [
+            self.owner.as_ref().map(|owner| format!("owner {owner}")),
+            self.label.as_ref().map(|label| format!("label {label}")),
+            (!routes.is_empty()).then(|| format!("routes {}", routes.join(" "))),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
 }
 
 pub(super) fn load(

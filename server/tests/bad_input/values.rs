@@ -303,12 +303,44 @@ fn values_that_cannot_be(engine: Engine) {
             json!({ "environment": "dev", "routes": ["missing"], "reason": "r" }),
             404,
         ),
+        (
+            json!({ "environment": "dev", "routes": [], "reason": "r" }),
+            422,
+        ),
+        (
+            json!({ "environment": "dev", "owner": "gitaly", "routes": [], "reason": "r" }),
+            422,
+        ),
+        (
+            json!({ "environment": "dev", "routes": null, "reason": "r" }),
+            400,
+        ),
+        (
+            json!({ "environment": "dev", "owner": "gitlay", "reason": "r" }),
+            404,
+        ),
+        (
+            json!({ "environment": "dev", "label": "", "reason": "r" }),
+            404,
+        ),
+        (
+            json!({ "environment": "dev", "owner": "o", "routes": ["find_commit"], "reason": "r" }),
+            404,
+        ),
         (json!({ "environment": "missing", "reason": "r" }), 404),
         (json!({ "environment": "\u{0}", "reason": "r" }), 422),
         (json!({ "reason": "r" }), 400),
     ] {
         refusals.json("POST", "halts", &body, status);
     }
+    let body =
+        json!({ "environment": "dev", "owner": "git\u{1b}lay", "label": "a=b", "reason": "r" });
+    let problem = refusals.json("POST", "halts", &body, 404);
+    assert_eq!(problem["code"], "not_found");
+    assert_eq!(
+        problem["detail"],
+        "there is no route in the selection `owner git\u{1b}lay, label a=b`"
+    );
     for (body, status) in [
         (json!({ "environment": "dev", "name": "" }), 422),
         (json!({ "environment": "dev", "name": "n\u{0}" }), 422),
