@@ -8,7 +8,7 @@ mod addresses;
 mod bodies;
 mod values;
 
-on_both_engines!(text_is_kept_as_it_is);
+on_both_engines!(text_is_kept_as_it_is, text_is_kept_without_blanks_around_it);
 
 /// Sends what should be refused, and sees that it was.
 struct Refusals {
@@ -55,10 +55,39 @@ impl Refusals {
     }
 }
 
+fn text_is_kept_without_blanks_around_it(engine: Engine) {
+    let app = App::start(engine);
+    let fields = json!({
+        "owner": " git ",
+        "labels": { "team": "\tgit\n" },
+        "contacts": { "on_call": " a@example.com" },
+        "description": "  two\nlines \n",
+    });
+    app.route_with("a", fields.clone());
+    let seen = || app.get("routes/a").expect(200);
+    let route = seen().json();
+    assert_eq!(route["owner"], "git");
+    assert_eq!(route["labels"], json!({ "team": "git" }));
+    assert_eq!(route["contacts"], json!({ "on_call": "a@example.com" }));
+    assert_eq!(route["description"], "two\nlines");
+    // The same once more is no change.
+    let before = seen().etag();
+    let mut again = fields;
+    again["reason"] = json!("r");
+    app.request("PATCH", "routes/a")
+        .by(Who::MAINTAINER)
+        .json(&again)
+        .send()
+        .expect(200);
+    assert_eq!(seen().etag(), before);
+    app.route_with("b", json!({ "description": " \n" }));
+    assert_eq!(app.get("routes/b").json()["description"], "");
+}
+
 /// Text that is odd and allowed comes back as it was, on both engines.
 fn text_is_kept_as_it_is(engine: Engine) {
     let app = App::start(engine);
-    let text = "Größe \u{1F600} '\"; DROP TABLE routes; -- \\ % _ \u{202E}x\nsecond\tline";
+    let text = "Größe \u{1F600} '\"; DROP TABLE routes; -- \\ % _ \u{200D}x\nsecond\tline";
     app.route_with(
         "a",
         json!({
@@ -74,7 +103,7 @@ fn text_is_kept_as_it_is(engine: Engine) {
     assert_eq!(route["labels"]["team.x"], text);
     assert_eq!(route["owner"], "Ünïcode 'owner'");
     assert_eq!(route["links"]["issue"], "https://example.com/é?q='%00");
-    let cohort = json!(["\u{0}", "\u{1b}", "é", "'; --", "\u{1F600}"]);
+    let cohort = json!(["\u{202E}", " ", "é", "'; --", "\u{1F600}"]);
     let body = json!({ "include": cohort, "exclude": [], "reason": text });
     app.put(Who::OPERATOR, &at("a", "dev", "cohorts"), &body)
         .expect(200);

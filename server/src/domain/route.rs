@@ -163,9 +163,9 @@ impl RouteSpec {
         let owner = check.text("owner", &raw.owner, 100);
         let requires = check.requires(&raw.requires, key.as_ref());
         check.ramp_group(raw.ramp_group.as_deref());
-        check.labels("labels", &raw.labels);
-        check.labels("contacts", &raw.contacts);
-        check.description(&raw.description);
+        let labels = check.labels("labels", raw.labels);
+        let contacts = check.labels("contacts", raw.contacts);
+        let description = check.description(&raw.description);
         check.links(&raw.links);
         match (endpoint, key, flag, policy, owner, requires) {
             (Some(endpoint), Some(key), Some(flag), Some(policy), Some(owner), Some(requires))
@@ -180,9 +180,9 @@ impl RouteSpec {
                     policy,
                     requires,
                     ramp_group: raw.ramp_group,
-                    labels: raw.labels,
-                    contacts: raw.contacts,
-                    description: raw.description,
+                    labels,
+                    contacts,
+                    description,
                     links: raw.links,
                 })
             }
@@ -278,25 +278,28 @@ impl Checker<'_> {
         }
     }
 
-    fn labels(&mut self, field: &str, labels: &Labels) {
+    fn labels(&mut self, field: &str, labels: Labels) -> Labels {
         if labels.len() > 32 {
             self.complain(field, "must be at most 32");
         }
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        let mut clean = Labels::new();
         for (name, value) in labels {
             if name.is_empty() || name.len() > 63 || !name.bytes().all(legal) {
                 self.complain(field, "a name is 1 to 63 letters, digits, `_`, `.` or `-`");
-            } else if bounded(value, 200).is_none() {
-                let detail = "must be 1 to 200 printable characters";
-                self.complain(format!("{field}.{name}"), detail);
+            } else if let Some(value) = self.text(&format!("{field}.{name}"), &value, 200) {
+                clean.insert(name, value);
             }
         }
+        clean
     }
 
-    fn description(&mut self, description: &str) {
-        if !description.trim().is_empty() && bounded(description, 4_000).is_none() {
+    fn description(&mut self, description: &str) -> String {
+        let text = bounded(description, 4_000);
+        if text.is_none() && !description.trim().is_empty() {
             self.complain("description", "must be at most 4,000 printable characters");
         }
+        text.unwrap_or_default()
     }
 
     fn links(&mut self, links: &Links) {

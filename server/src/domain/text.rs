@@ -36,13 +36,18 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The trimmed text, when it has 1 to `longest` characters and none of them controls the terminal
-/// (line breaks and tabs are fine).
+/// The trimmed text, when it has 1 to `longest` characters and none of them controls a terminal or
+/// turns the direction of writing (line breaks and tabs are fine).
 #[must_use]
 pub fn bounded(text: &str, longest: usize) -> Option<String> {
     let text = text.trim();
     let clean = text
         .chars()
-        .all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'));
+        .all(|c| matches!(c, '\n' | '\r' | '\t') || !c.is_control() && !turns(c));
     (!text.is_empty() && clean && text.chars().count() <= longest).then(|| text.to_owned())
+}
+
+/// Whether a character makes readers see the others in another order than machines do.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }

@@ -238,6 +238,9 @@ pub(crate) fn read_cohort(field: &str, keys: Vec<String>) -> Result<Cohort, Fail
     if keys.iter().any(|key| key.is_empty() || key.len() > 256) {
         return Err(Failure::invalid(field, "a key has 1 to 256 bytes"));
     }
+    if keys.iter().any(|key| key.chars().any(char::is_control)) {
+        return Err(Failure::invalid(field, "a key has no control characters"));
+    }
     Ok(keys.into_iter().map(String::into_boxed_str).collect())
 }
 

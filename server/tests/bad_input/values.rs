@@ -50,6 +50,12 @@ fn values_that_cannot_be(engine: Engine) {
         "a\u{1b}[31mb",
         "\u{7f}",
         "\u{85}",
+        "a\u{202E}b",
+        "a\u{202A}b",
+        "a\u{2066}b",
+        "a\u{2069}b",
+        "a\u{200E}b",
+        "a\u{200F}b",
         &long,
     ] {
         let body = json!({ "mode": "on", "reason": reason });
@@ -64,6 +70,9 @@ fn values_that_cannot_be(engine: Engine) {
         (json!([too_long]), json!([])),
         (json!(many), json!([])),
         (json!([]), json!([""])),
+        (json!(["k\u{0}"]), json!([])),
+        (json!([]), json!(["\u{1b}[31m"])),
+        (json!(["\u{85}"]), json!([])),
     ] {
         let body = json!({ "include": include, "exclude": exclude, "reason": "r" });
         refusals.json("PUT", &cohorts, &body, 422);
@@ -109,6 +118,7 @@ fn values_that_cannot_be(engine: Engine) {
         ("owner", json!("")),
         ("owner", json!("o\u{0}")),
         ("owner", json!("o".repeat(101))),
+        ("owner", json!("o\u{202E}")),
         ("policy", json!("none")),
         ("policy", json!("OPEN")),
         ("requires", json!(["missing"])),
@@ -120,7 +130,10 @@ fn values_that_cannot_be(engine: Engine) {
         ("labels", json!({ "": "x" })),
         ("labels", json!(labels)),
         ("labels.a", json!({ "a": "\u{0}" })),
+        ("labels.a", json!({ "a": "x\u{2067}" })),
         ("contacts.a", json!({ "a": "" })),
+        ("contacts.a", json!({ "a": "\u{200F}x" })),
+        ("description", json!("d\u{202D}")),
         ("description", json!("d".repeat(4_001))),
         ("description", json!("d\u{0}")),
         ("links.runbook", json!({ "runbook": "javascript:alert(1)" })),
