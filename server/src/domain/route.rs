@@ -156,6 +156,7 @@ impl RouteSpec {
             (None, Some(endpoint)) => check.derived("flag", endpoint.flag()),
             (None, None) => None,
         };
+        check.flag(flag.as_ref());
         let policy = match &raw.policy {
             Some(policy) => check.parsed("policy", policy.parse()),
             None => Some(PolicyName::Gitaly),
@@ -231,6 +232,15 @@ impl Checker<'_> {
             );
         }
         derived
+    }
+
+    /// `<PREFIX>_FEATURE_DEFAULT_ON` is a switch for all flags of a prefix.
+    fn flag(&mut self, flag: Option<&FlagName>) {
+        if flag.is_some_and(|flag| flag.as_str().ends_with("_FEATURE_DEFAULT_ON")) {
+            let detail = "a variable that ends in _FEATURE_DEFAULT_ON switches all opt-in features \
+                          of an installation: pass another `flag`";
+            self.complain("flag", detail);
+        }
     }
 
     fn text(&mut self, field: &str, value: &str, longest: usize) -> Option<String> {

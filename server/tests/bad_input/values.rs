@@ -115,6 +115,8 @@ fn values_that_cannot_be(engine: Engine) {
         ("flag", json!("lower")),
         ("flag", json!("F".repeat(128))),
         ("flag", json!("A=B")),
+        ("flag", json!("GITALY_FEATURE_DEFAULT_ON")),
+        ("flag", json!("A_B_FEATURE_DEFAULT_ON")),
         ("owner", json!("")),
         ("owner", json!("o\u{0}")),
         ("owner", json!("o".repeat(101))),
@@ -154,6 +156,9 @@ fn values_that_cannot_be(engine: Engine) {
         assert!(named, "{field}: {problem}");
     }
     refusals.json("POST", "routes", &route(json!({ "requires": ["cd"] })), 422);
+    let derived = json!({ "endpoint": "gitaly.Flags/FeatureDefaultOn" });
+    let problem = refusals.json("POST", "routes", &route(derived), 422);
+    assert_eq!(problem["errors"][0]["field"], "flag");
     refusals.json(
         "PATCH",
         "routes/count_commits",
