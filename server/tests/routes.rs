@@ -441,6 +441,15 @@ fn many_are_halted_at_once(engine: Engine) {
             .number("SELECT revision FROM environments WHERE key = 'dev'"),
         before + 3
     );
+    let gates = || app.get(&at("a", "dev", "gates")).expect(200).json();
+    assert_eq!(
+        (&gates()["met"], &gates()["halted"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(
+        app.promote(Who::OPERATOR, "a", "dev", "opt_in").code(409),
+        "halted"
+    );
     let again = app.post(
         Who::OPERATOR,
         &at("a", "dev", "halt"),
@@ -449,4 +458,11 @@ fn many_are_halted_at_once(engine: Engine) {
     let again = again.expect(200).json();
     assert_eq!(again["changed"], false);
     assert_eq!(again["rollout"]["halt"]["reason"], "down");
+    let resume = json!({ "reason": "r" });
+    app.post(Who::OPERATOR, &at("a", "dev", "resume"), &resume)
+        .expect(200);
+    assert_eq!(
+        (&gates()["met"], &gates()["halted"]),
+        (&json!(true), &json!(false))
+    );
 }

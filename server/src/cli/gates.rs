@@ -27,10 +27,10 @@ pub(crate) fn run(file: &FileArgs, args: &GatesArgs) -> Result<(), CliError> {
     let reply = session.get(&args.target.below("gates"), &query)?;
     session.show(&reply, |screen, gates: Gates| {
         let rows = gates.gates.into_iter().map(row).collect();
-        let verdict = if gates.met {
-            "all pass for you"
-        } else {
-            "not all pass"
+        let verdict = match (gates.halted, gates.met) {
+            (true, _) => "halted: resume it first",
+            (false, true) => "all pass for you",
+            (false, false) => "not all pass",
         };
         let table = screen.table(&["gate", "state", "detail", "to pass"], rows);
         format!("to {}: {verdict}\n{table}", gates.to)

@@ -96,6 +96,8 @@ pub(crate) struct HaltedMany {
 pub(crate) struct Gates {
     pub(crate) to: Stage,
     pub(crate) met: bool,
+    #[serde(default)]
+    pub(crate) halted: bool,
     pub(crate) gates: Vec<Gate>,
 }
 

@@ -100,8 +100,10 @@ struct ReasonQuery {
 #[schema(as = Gates)]
 struct GatesBody {
     to: Stage,
-    /// Whether all of them pass for you.
+    /// Whether all of them pass for you, and it is not halted.
     met: bool,
+    /// Whether it is halted: nothing is promoted until it is resumed.
+    halted: bool,
     gates: Vec<GateBody>,
 }
 
@@ -158,12 +160,15 @@ pub(crate) async fn gates(
     query: Query<GatesQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (to, reports) = app
+    let (rollout, to, reports) = app
         .blocking(move |services| services.gates(&by.actor, &target.0, query.0.to))
         .await?;
+    let halted = rollout.halt.is_some();
+    let passed = reports.iter().all(|report| report.state == GateState::Pass);
     let body = GatesBody {
         to,
-        met: reports.iter().all(|report| report.state == GateState::Pass),
+        met: passed && !halted,
+        halted,
         gates: reports.into_iter().map(GateBody::from).collect(),
     };
     Ok(respond::resource(&request, None, &body))

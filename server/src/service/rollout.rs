@@ -135,7 +135,7 @@ impl Services {
         })
     }
 
-    /// The answers of all gates of a promotion by this person.
+    /// The answers of all gates of a promotion by this person, and the rollout that they judge.
     ///
     /// # Errors
     /// When there is no such rollout.
@@ -144,14 +144,15 @@ impl Services {
         actor: &Actor,
         target: &Target,
         to: Option<Stage>,
-    ) -> Result<(Stage, Vec<GateReport>), Failure> {
+    ) -> Result<(Rollout, Stage, Vec<GateReport>), Failure> {
         let now = self.now();
         let ctx = Ctx::of(actor.clone());
         self.store.read(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
             let to = to.or(rollout.stage.next()).unwrap_or(Stage::Mandatory);
             let facts = facts(tx, &ctx, (&route, &environment), "", now)?;
-            Ok((to, facts.gates(&rollout, to)))
+            let reports = facts.gates(&rollout, to);
+            Ok((rollout, to, reports))
         })
     }
 
