@@ -385,6 +385,18 @@ fn requirements_hold_together(engine: Engine) {
     app.promote(Who::OPERATOR, "late", "dev", "opt_in")
         .expect(201);
     assert_eq!(patch("late", json!(["base"]), false).code(409), "conflict");
+    app.route_with("later", json!({ "requires": ["late"] }));
+    app.promote(Who::OPERATOR, "later", "dev", "opt_in")
+        .expect(201);
+    let refused = patch("late", json!(["base"]), true).problem(409);
+    assert_eq!(refused["code"], "dependents_ahead");
+    assert_eq!(
+        refused["detail"],
+        "later (opt_in) would be ahead of `late`, which they require: demote them first"
+    );
+    let body = json!({ "to": "ready_for_testing", "reason": "r" });
+    app.post(Who::OPERATOR, &at("later", "dev", "demotions"), &body)
+        .expect(201);
     patch("late", json!(["base"]), true).expect(200);
     assert_eq!(app.rollout("late", "dev")["stage"], "ready_for_testing");
 

@@ -184,7 +184,8 @@ fn stay_behind_requirements(
                     break_glass: false,
                     halt: false,
                 };
-                work.run(&found.route, environment, &command, reason.as_str())?;
+                work.run(&found.route, environment, &command, reason.as_str())
+                    .map_err(|failure| without_cascade(&spec.key, failure))?;
             }
             Some(least) if least < rollout.stage => {
                 return Err(Failure::Conflict(format!(
@@ -197,4 +198,22 @@ fn stay_behind_requirements(
         }
     }
     Ok(())
+}
+
+/// Only the route itself is demoted here: to pass `cascade` once more would not help.
+fn without_cascade(route: &RouteKey, failure: Failure) -> Failure {
+    let Failure::Refused(Refusal::Dependents { ahead, .. }) = failure else {
+        return failure;
+    };
+    let names: Vec<String> = ahead
+        .iter()
+        .map(|(key, stage)| format!("{key} ({stage})"))
+        .collect();
+    Failure::Refused(Refusal::Dependents {
+        detail: format!(
+            "{} would be ahead of `{route}`, which they require: demote them first",
+            names.join(", ")
+        ),
+        ahead,
+    })
 }
