@@ -51,8 +51,9 @@ fn a_new_one_makes_nobody_ahead(engine: Engine) {
             .json(&body)
             .send()
     };
-    patch("production", moved).expect(200);
+    // One after the other, last one first: in between, too, nobody is ahead.
     patch("on-prem", json!({ "position": 40, "reason": "r" })).expect(200);
+    patch("production", moved).expect(200);
     assert_eq!(create("canary", 20).expect(201).json()["production"], false);
     assert_eq!(
         create("production-2", 35).expect(201).json()["production"],
