@@ -1,7 +1,7 @@
 //! Everything that a process decides by, in layers: what the server sent, what was kept on disk,
 //! what the code says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::once;
 use std::sync::Arc;
 
@@ -16,6 +16,9 @@ use crate::table::{Entry, Source, Table};
 use crate::versions::{At, Seen};
 use crate::warnings::{self, Warning};
 
+/// What the code says is decided as on premises.
+const COMPILED: (Source, EnvironmentKind) = (Source::Compiled, EnvironmentKind::OnPrem);
+
 /// Immutable: each change makes a new one.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
@@ -23,7 +26,10 @@ pub(crate) struct State {
     cached: Option<Cached>,
     /// The cached snapshot's table, with what was halted after it.
     cached_table: Option<Arc<Table>>,
-    compiled: Arc<Table>,
+    /// What the code says, each route in one of few tables (see [`added`]).
+    compiled: Vec<Arc<Table>>,
+    /// Says nothing of any route.
+    empty: Arc<Table>,
     /// What was halted when this process started, as far as the disk knows.
     halts: Option<Halts>,
     overrides: Arc<Overrides>,
@@ -54,7 +60,8 @@ impl State {
             live: None,
             cached,
             cached_table,
-            compiled: Arc::new(Table::empty(Source::Compiled, EnvironmentKind::OnPrem)),
+            compiled: Vec::new(),
+            empty: Arc::new(Table::empty(COMPILED.0, COMPILED.1)),
             halts,
             overrides,
         }
@@ -74,7 +81,11 @@ impl State {
             cached: None,
             cached_table: None,
             halts: None,
-            compiled: with_halted(&live.compiled, |_| Some(false)),
+            compiled: live
+                .compiled
+                .iter()
+                .map(|table| with_halted(table, |_| Some(false)))
+                .collect(),
             ..live
         }
     }
@@ -91,15 +102,13 @@ impl State {
 
     /// With the stage that the code gives a route; `None` where it has given one before.
     pub(crate) fn with_compiled(&self, route: RouteKey, mut rollout: Rollout) -> Option<State> {
-        if self.compiled.get(route.as_str()).is_some() {
+        if self.compiled_rollout(route.as_str()).is_some() {
             return None;
         }
         let halts = self.halts.as_ref();
         rollout.halted |= halts.is_some_and(|halts| halts.routes.contains(&route));
-        let mut entries = self.compiled.entries().clone();
-        entries.insert(route, Entry::Known(Arc::new(rollout)));
         Some(State {
-            compiled: Arc::new(Table::new(Source::Compiled, self.compiled.kind(), entries).ok()?),
+            compiled: added(&self.compiled, route, rollout)?,
             ..self.clone()
         })
     }
@@ -120,7 +129,7 @@ impl State {
 
     /// The stage that the code gives a route.
     pub(crate) fn compiled_rollout(&self, route: &str) -> Option<&Rollout> {
-        self.compiled.rollout(route)
+        self.compiled.iter().find_map(|table| table.rollout(route))
     }
 
     pub(crate) fn seen(&self) -> Seen<'_> {
@@ -171,15 +180,31 @@ impl State {
     fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         let live = self.live.as_ref().map(|live| live.table());
         let layers = live.into_iter().chain(&self.cached_table);
-        layers.chain(once(&self.compiled))
+        layers.chain(&self.compiled).chain(once(&self.empty))
     }
 
     /// The first layer that says something about a route decides it, also where what it says is a
     /// newer server's and means the old path.
     fn table_of(&self, route: &str) -> &Table {
         let knows = |table: &&Arc<Table>| table.get(route).is_some();
-        self.tables().find(knows).unwrap_or(&self.compiled)
+        self.tables().find(knows).unwrap_or(&self.empty)
     }
+}
+
+/// These tables and one more rollout, which requires nothing, as all that the code gives.
+///
+/// Tables at least halve in size from each to the next: one that is not larger than what is added is
+/// merged with it. So a program that resolves thousands of routes one by one copies each of them a few
+/// times (once per doubling) and not once per route, and looks into few tables.
+fn added(tables: &[Arc<Table>], route: RouteKey, rollout: Rollout) -> Option<Vec<Arc<Table>>> {
+    let mut tables = tables.to_vec();
+    let mut entries = BTreeMap::from([(route, Entry::Known(Arc::new(rollout)))]);
+    while let Some(small) = tables.pop_if(|last| last.entries().len() <= entries.len()) {
+        entries.extend(small.entries().clone());
+    }
+    let (source, kind) = COMPILED;
+    tables.push(Arc::new(Table::new(source, kind, entries).ok()?));
+    Some(tables)
 }
 
 fn at(snapshot: &Snapshot) -> At<'_> {
@@ -314,6 +339,29 @@ mod tests {
             let changed = state.differs_from(&before);
             assert!(changed.contains(&"c".parse().unwrap()), "{changed:?}");
         }
+    }
+
+    #[test]
+    fn thousands_of_routes_in_the_code_are_few_tables_each_copied_seldom() {
+        let mut state = State::new(Found::default(), Arc::default());
+        let mut copied = 0;
+        for n in 0..5_000 {
+            let route: RouteKey = format!("r{n}").parse().unwrap();
+            let flag = format!("R{n}").parse().unwrap();
+            let rollout = Rollout::at(flag, Stage::OptOut);
+            let next = state.with_compiled(route.clone(), rollout.clone());
+            state = next.unwrap();
+            assert!(state.with_compiled(route, rollout).is_none());
+            copied += state.compiled.last().unwrap().entries().len();
+            assert!(state.compiled.len() <= 13);
+        }
+        // 25 million if every route copied all before it.
+        assert!(copied <= 5_000 * 13, "{copied}");
+        for n in 0..5_000 {
+            let at = says(&state, &format!("r{n}"));
+            assert_eq!(at, (Reason::DefaultOn, Some(Source::Compiled)));
+        }
+        assert_eq!(says(&state, "r5000"), (Reason::UnknownRoute, None));
     }
 
     #[test]
