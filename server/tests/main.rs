@@ -15,6 +15,7 @@
 
 mod support;
 
+mod access;
 mod approvals;
 mod authorization;
 mod bad_input;

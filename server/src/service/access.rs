@@ -2,23 +2,28 @@
 //! without the database, also while it cannot be reached.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::environment::EnvironmentKey;
-use crate::service::parse_environment;
+use crate::service::{epoch, parse_environment};
 use crate::store::{Store, StoreError};
 
 /// What is known of keys and tokens.
 #[derive(Default)]
 pub struct Access {
+    /// Held while the next state is read and put in place, so that states follow one another.
+    turn: Mutex<()>,
     state: RwLock<Arc<State>>,
 }
 
+/// The epoch, and how many changes of keys and tokens there were.
+pub(super) type AccessVersion = (String, u64);
+
 #[derive(Default)]
 struct State {
-    revision: Option<u64>,
+    version: Option<AccessVersion>,
     keys: HashMap<KeyHash, EnvironmentKey>,
     revoked: HashSet<String>,
 }
@@ -36,11 +41,12 @@ impl Access {
         self.state().revoked.contains(jti)
     }
 
-    pub(super) fn revision(&self) -> Option<u64> {
-        self.state().revision
+    pub(super) fn is_at(&self, version: &AccessVersion) -> bool {
+        self.state().version.as_ref() == Some(version)
     }
 
     pub(super) fn load(&self, store: &Store) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let state = store.read::<_, StoreError>(|tx| {
             let keys = tx
                 .sdk_key_hashes()?
@@ -52,14 +58,13 @@ impl Access {
                 })
                 .collect::<Result<_, StoreError>>()?;
             Ok(State {
-                revision: Some(tx.access_revision()?),
+                version: Some((epoch(tx)?, tx.access_revision()?)),
                 keys,
                 revoked: tx.revoked_tokens()?.into_iter().collect(),
             })
         })?;
         let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        // Two loads may finish in the other order than they read.
-        if state.revision >= current.revision {
+        if !state.is_older_than(&current) {
             *current = Arc::new(state);
         }
         Ok(())
@@ -67,6 +72,19 @@ impl Access {
 
     fn state(&self) -> Arc<State> {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    /// Within an epoch the count only grows: a database that has gone back brings no key back to
+    /// life. Epochs cannot be compared, and the one that was read last is in force.
+    fn is_older_than(&self, other: &State) -> bool {
+        match (&self.version, &other.version) {
+            (Some((epoch, count)), Some((other_epoch, other_count))) => {
+                epoch == other_epoch && count < other_count
+            }
+            _ => false,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn found(tx: &mut Tx<'_>, now: DateTime<Utc>) -> Result<(), StoreErro
     if tx.epoch()?.is_none() {
         tx.begin_epoch(&new_epoch())?;
     }
+    tx.begin_access_count()?;
     if !tx.environments()?.is_empty() {
         return Ok(());
     }

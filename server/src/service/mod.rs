@@ -157,7 +157,7 @@ impl Services {
         let (epoch, revisions, access) = self
             .store
             .read::<_, StoreError>(|tx| Ok((epoch(tx)?, tx.revisions()?, tx.access_revision()?)))?;
-        if self.access.revision() != Some(access) {
+        if !self.access.is_at(&(epoch.clone(), access)) {
             self.access.load(&self.store)?;
         }
         for (key, revision) in revisions {

@@ -350,6 +350,16 @@ pub(super) fn insert_rollouts(
     Ok(())
 }
 
+/// Adds one to a number in `meta`: the rows changed. One statement, because two that read, add and
+/// write could both write the same number; and the row stays locked until the commit.
+pub(super) fn count_up(connection: &mut AnyConnection, name: &str) -> QueryResult<usize> {
+    diesel::sql_query(
+        "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE name = $1",
+    )
+    .bind::<diesel::sql_types::Text, _>(name.to_owned())
+    .execute(connection)
+}
+
 /// Sorts an engine's errors into ours.
 pub(super) fn sort(error: DieselError) -> StoreError {
     match &error {

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::store::rows::corrupt;
 use crate::store::schema::meta;
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, dialect};
 
 const EPOCH: &str = "epoch";
 const ACCESS: &str = "access_revision";
@@ -26,22 +26,33 @@ impl Tx<'_> {
         self.set_meta(EPOCH, epoch)
     }
 
-    /// Counts the changes of keys and revocations.
+    /// Begins to count the changes of keys and revocations, unless they are counted.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when another node has just begun.
+    pub fn begin_access_count(&mut self) -> Result<(), StoreError> {
+        match self.meta(ACCESS)? {
+            Some(_) => Ok(()),
+            None => self.set_meta(ACCESS, "0"),
+        }
+    }
+
+    /// Counts the changes of keys and revocations. Whoever sees a count sees all that it counts:
+    /// a change holds the count until it commits.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub fn access_revision(&mut self) -> Result<u64, StoreError> {
-        match self.meta(ACCESS)? {
-            None => Ok(0),
-            Some(text) => text
-                .parse()
-                .map_err(|_| corrupt("meta.access_revision", text)),
-        }
+        let text = self.meta(ACCESS)?.ok_or_else(no_count)?;
+        text.parse()
+            .map_err(|_| corrupt("meta.access_revision", text))
     }
 
     pub(super) fn count_access_change(&mut self) -> Result<(), StoreError> {
-        let next = self.access_revision()? + 1;
-        self.set_meta(ACCESS, &next.to_string())
+        match dialect::count_up(self.connection, ACCESS)? {
+            1 => Ok(()),
+            _ => Err(no_count()),
+        }
     }
 
     fn meta(&mut self, name: &str) -> Result<Option<String>, StoreError> {
@@ -63,4 +74,8 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+fn no_count() -> StoreError {
+    StoreError::Corrupt("meta: no access_revision".to_owned())
 }
