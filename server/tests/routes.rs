@@ -262,6 +262,10 @@ fn routes_are_found(engine: Engine) {
     assert_eq!(found("stage=opt_in"), all[2..]);
     assert_eq!(found("stage=opt_in&environment=staging"), [] as [&str; 0]);
     assert_eq!(found("stage=ready_for_testing&environment=dev"), all[..2]);
+    // In several environments at a stage, and still one route; and together with other filters.
+    assert_eq!(found("stage=ready_for_testing"), all);
+    assert_eq!(found("stage=ready_for_testing&q=find"), all[1..]);
+    assert_eq!(found("stage=opt_in&q=tags"), [] as [&str; 0]);
     assert_eq!(found("policy=open&q=tags"), all[1..2]);
     assert_eq!(found("policy=gitaly"), [] as [&str; 0]);
 }

@@ -80,15 +80,17 @@ impl Tx<'_> {
             );
         }
         if let Some(stage) = filter.stage {
-            let mut at_stage = rollouts::table
+            // A subquery and not a list of keys: an engine takes only so many values.
+            let at_stage = rollouts::table
                 .filter(rollouts::stage.eq(stage.name()))
-                .select(rollouts::route)
-                .into_boxed();
-            if let Some(environment) = &filter.environment {
-                at_stage = at_stage.filter(rollouts::environment.eq(environment.clone()));
-            }
-            let keys: Vec<String> = at_stage.load(self.connection)?;
-            query = query.filter(routes::key.eq_any(keys));
+                .select(rollouts::route);
+            query = match &filter.environment {
+                None => query.filter(routes::key.eq_any(at_stage)),
+                Some(environment) => {
+                    let here = rollouts::environment.eq(environment.clone());
+                    query.filter(routes::key.eq_any(at_stage.filter(here)))
+                }
+            };
         }
         let rows = query
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
