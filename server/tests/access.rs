@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{App, Engine, Who, eventually, on_both_engines};
+use crate::support::{App, Engine, Reply, Who, eventually, on_both_engines};
 
 /// How soon every node knows.
 const SOON: Duration = Duration::from_secs(2);
 const MANY: usize = 30;
 
-on_both_engines!(a_database_that_does_not_count_yet_begins_to);
+on_both_engines!(
+    a_database_that_does_not_count_yet_begins_to,
+    a_token_that_many_revoke_is_revoked_once
+);
 
 /// Does something many times, all at once.
 fn all_at_once<T: Send>(number: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
@@ -102,4 +105,19 @@ fn a_new_epoch_counts_anew() {
         .run("UPDATE meta SET value = 'another' WHERE name = 'epoch'");
     app.services().catch_up().unwrap();
     assert_eq!(statuses(), [200, 401, 401]);
+}
+
+fn a_token_that_many_revoke_is_revoked_once(engine: Engine) {
+    let app = App::start(engine);
+    let entries = app.audit_count();
+    let body = json!({ "jti": "a-token", "reason": "lost" });
+    let replies: Vec<Reply> =
+        all_at_once(50, |_| app.post(Who::ADMIN, "tokens/revocations", &body));
+    for reply in replies {
+        assert!(reply.status < 300, "{} {}", reply.status, reply.body);
+    }
+    assert_eq!(app.audit_count(), entries + 1);
+    let rows = "SELECT COUNT(*) FROM revoked_tokens";
+    assert_eq!(app.database().number(rows), 1);
+    app.assert_audit_intact();
 }

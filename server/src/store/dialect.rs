@@ -360,6 +360,27 @@ pub(super) fn count_up(connection: &mut AnyConnection, name: &str) -> QueryResul
     .execute(connection)
 }
 
+/// Revokes a token unless it is: the rows added. One statement, because of two that look and then
+/// insert one would fail; this one waits for the other, and adds nothing.
+pub(super) fn add_revoked_token(
+    connection: &mut AnyConnection,
+    jti: &str,
+    by: &str,
+    reason: &str,
+    at: chrono::NaiveDateTime,
+) -> QueryResult<usize> {
+    use diesel::sql_types::{Text, Timestamp};
+    diesel::sql_query(
+        "INSERT INTO revoked_tokens (jti, revoked_by, reason, revoked_at) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind::<Text, _>(jti.to_owned())
+    .bind::<Text, _>(by.to_owned())
+    .bind::<Text, _>(reason.to_owned())
+    .bind::<Timestamp, _>(at)
+    .execute(connection)
+}
+
 /// Sorts an engine's errors into ours.
 pub(super) fn sort(error: DieselError) -> StoreError {
     match &error {

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use crate::domain::environment::EnvironmentKey;
 use crate::store::rows::{read, time};
 use crate::store::schema::{revoked_tokens, sdk_keys};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, dialect};
 
 /// An SDK key, without the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,21 +128,9 @@ impl Tx<'_> {
         reason: &str,
         at: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let known: i64 = revoked_tokens::table
-            .filter(revoked_tokens::jti.eq(jti))
-            .count()
-            .get_result(self.connection)?;
-        if known > 0 {
+        if dialect::add_revoked_token(self.connection, jti, by, reason, time(at))? == 0 {
             return Ok(false);
         }
-        diesel::insert_into(revoked_tokens::table)
-            .values((
-                revoked_tokens::jti.eq(jti),
-                revoked_tokens::revoked_by.eq(by),
-                revoked_tokens::reason.eq(reason),
-                revoked_tokens::revoked_at.eq(time(at)),
-            ))
-            .execute(self.connection)?;
         self.count_access_change()?;
         Ok(true)
     }
