@@ -114,6 +114,20 @@ fn a_busy_database_is_a_reason_to_try_again() {
     app.set("a", "dev", json!({ "mode": "on" })).expect(200);
 }
 
+/// The cluster of these tests would rather be fast than safe; a trigger says what holds.
+#[test]
+fn an_acknowledged_commit_is_on_disk() {
+    let app = App::start(Engine::Postgres);
+    app.database().run(
+        "CREATE TABLE seen (value TEXT NOT NULL); \
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS \
+         $$BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END$$; \
+         CREATE TRIGGER see AFTER INSERT ON audit FOR EACH ROW EXECUTE FUNCTION see()",
+    );
+    app.route("a");
+    assert_eq!(app.database().texts("SELECT value FROM seen"), ["on"]);
+}
+
 /// A row that says what cannot be is an error with a pointer to the log, and never a default.
 #[test]
 fn a_corrupt_row_is_not_served() {
