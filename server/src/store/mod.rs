@@ -219,9 +219,10 @@ impl Store {
                 Ok(done)
             }
             Err(refused) => {
-                // A rollback that fails leaves a broken connection, which the pool throws away.
+                // A rollback that fails leaves a broken connection, which the pool throws away; why
+                // it broke is what the caller is told.
                 if let Err(error) = dialect::rollback(&mut connection) {
-                    tracing::warn!(%error, "a transaction could not be rolled back");
+                    tracing::debug!(%error, "a transaction could not be rolled back");
                 }
                 Err(refused)
             }
