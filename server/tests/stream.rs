@@ -396,6 +396,61 @@ fn a_change_that_waits_is_not_dropped() {
     assert_eq!(database.number("SELECT MAX(revision) FROM rollouts"), 2);
 }
 
+/// Opens streams and reads nothing from them, and changes things until all of them wait for room;
+/// gives another one too, which reads.
+fn unread_streams(app: &App, count: usize) -> (Vec<socket2::Socket>, StreamReader) {
+    use socket2::{Domain, Socket, Type};
+    app.route("a");
+    let key = app.sdk_key("dev");
+    let address: std::net::SocketAddr = app.address().parse().unwrap();
+    let sockets = (0..count).map(|_| {
+        let mut socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4 * 1024).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let request = format!(
+            "GET /sdk/v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).unwrap();
+        socket
+    });
+    let sockets = sockets.collect();
+    let mut reader = StreamReader::new(app.stream(&key, None));
+    for number in 0..80 {
+        let keys: Vec<String> = (0..250)
+            .map(|key| format!("{number}-{key}-{}", "k".repeat(220)))
+            .collect();
+        let body = json!({ "include": keys, "exclude": [], "reason": "test" });
+        app.put(Who::OPERATOR, &at("a", "dev", "cohorts"), &body)
+            .expect(200);
+        reader.follow_to(reader.snapshot().version().revision + 1, SOON);
+    }
+    (sockets, reader)
+}
+
+#[test]
+fn a_reader_that_never_reads_is_let_go() {
+    let database = Arc::new(crate::support::TestDatabase::new(Engine::Sqlite));
+    let app = App::with_patience(database, Duration::from_secs(2));
+    let (sockets, reader) = unread_streams(&app, 3);
+    // Whoever reads stays.
+    eventually("they are let go", Duration::from_secs(15), || {
+        let health = app.request("GET", "/healthz").send().json();
+        (health["streams"] == 1).then_some(())
+    });
+    drop((sockets, reader));
+}
+
+#[test]
+fn a_reader_that_never_reads_does_not_hold_up_the_end() {
+    let app = App::start(Engine::Sqlite);
+    let (sockets, reader) = unread_streams(&app, 3);
+    let started = Instant::now();
+    app.stop();
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(4_500), "{took:?}");
+    drop((sockets, reader));
+}
+
 /// T26: who goes without a word is forgotten.
 #[test]
 fn a_reader_that_vanishes_is_forgotten() {

@@ -13,7 +13,7 @@ use crate::cli::files::{make_private_dir, write_private};
 use crate::cli::output::say;
 use crate::config::{Config, FileArgs, LogFormat, ServeArgs};
 use crate::domain::actor::{Actor, Role};
-use crate::http::{Running, Server, ServerConfig};
+use crate::http::{Running, Server, ServerConfig, UNREAD};
 use crate::service::{Services, system_clock};
 use crate::store::{Database, Store, StoreError};
 use crate::token::TokenKeys;
@@ -46,6 +46,7 @@ fn start(config: &Config, keys: Arc<TokenKeys>) -> Result<Running, CliError> {
     let server = ServerConfig {
         listen: config.listen.clone(),
         signals: true,
+        unread: UNREAD,
     };
     let listen = &config.listen;
     Server::new(server, Arc::new(services), keys)

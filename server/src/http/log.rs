@@ -1,12 +1,16 @@
 //! One log line a request, with an identity that the answer carries too.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use tracing::Instrument as _;
+
+use crate::http::{App, Counted};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -16,6 +20,9 @@ pub(crate) async fn requests(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let started = Instant::now();
+    let _counted = request
+        .app_data::<Data<Arc<App>>>()
+        .map(|app| Counted::one(&app.requests));
     let id = request
         .headers()
         .get(REQUEST_ID)

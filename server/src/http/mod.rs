@@ -21,10 +21,11 @@ mod server;
 mod settings;
 
 pub use openapi::openapi;
+pub use sdk::UNREAD;
 pub use server::{Running, Server, ServerConfig};
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::service::{Failure, Services};
 use crate::token::TokenKeys;
@@ -43,6 +44,8 @@ pub(crate) struct App {
     pub(crate) contact: Arc<Contact>,
     /// How many streams are open.
     pub(crate) streams: Arc<AtomicUsize>,
+    /// How many requests of the API are being answered.
+    pub(crate) requests: Arc<AtomicUsize>,
 }
 
 impl App {
@@ -56,6 +59,22 @@ impl App {
             .await
             .map_err(|_| Problem::overloaded())?
             .map_err(Problem::from)
+    }
+}
+
+/// Something that is counted as long as it lives.
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(crate) fn one(count: &Arc<AtomicUsize>) -> Counted {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What SDKs ask for: the snapshot, and the stream of what follows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, ETAG};
@@ -11,13 +11,15 @@ use switchover::Version;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
-use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::SdkCaller;
 use crate::http::respond::has;
+use crate::http::{App, Counted};
 
 /// How often a stream with nothing to say shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long a connection may leave what was sent to it unread, or unacknowledged: two beats.
+pub const UNREAD: Duration = Duration::from_secs(20);
 /// How long the streams of a stopping server take to end, spread evenly, so that their readers do
 /// not all come back at once.
 pub(crate) const DRAIN: Duration = Duration::from_secs(3);
@@ -80,8 +82,13 @@ pub(crate) async fn stream(
             1,
         ));
     }
-    let open = Open::count(&app.streams)
-        .ok_or_else(|| Problem::unavailable("this node has as many streams as it takes", 30))?;
+    let open = Counted::one(&app.streams);
+    if app.streams.load(Ordering::Relaxed) > MOST_STREAMS {
+        return Err(Problem::unavailable(
+            "this node has as many streams as it takes",
+            30,
+        ));
+    }
     let at = request
         .headers()
         .get("last-event-id")
@@ -108,7 +115,7 @@ fn events(
     key: Box<str>,
     mut states: States,
     mut at: Option<Version>,
-    open: Open,
+    open: Counted,
 ) -> impl futures_core::Stream<Item = Result<Bytes, std::convert::Infallible>> {
     async_stream::stream! {
         let _open = open;
@@ -178,21 +185,4 @@ fn spread() -> Duration {
 
 fn not_published() -> Problem {
     Problem::unavailable("the environment is not published yet: try again", 1)
-}
-
-/// A stream that is counted as long as it lives.
-struct Open(Arc<AtomicUsize>);
-
-impl Open {
-    fn count(streams: &Arc<AtomicUsize>) -> Option<Open> {
-        let before = streams.fetch_add(1, Ordering::Relaxed);
-        let open = Open(Arc::clone(streams));
-        (before < MOST_STREAMS).then_some(open)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

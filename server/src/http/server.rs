@@ -1,5 +1,6 @@
 //! Starting and stopping: connections, the watch over the database, signals.
 
+use std::any::Any;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,6 +28,9 @@ const HINTS_EVERY: Duration = Duration::from_millis(10);
 /// How often the database is looked at in any case: a hint can be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a stop waits for requests that are being answered.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
 /// How to serve.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -34,6 +38,8 @@ pub struct ServerConfig {
     pub listen: String,
     /// Whether to stop on SIGTERM and SIGINT.
     pub signals: bool,
+    /// How long a connection may leave what was sent to it unread: [`UNREAD`](super::UNREAD).
+    pub unread: Duration,
 }
 
 /// A server to be started.
@@ -79,15 +85,16 @@ impl Server {
             stopping: stopping_seen,
             contact: Arc::clone(&contact),
             streams: Arc::new(AtomicUsize::new(0)),
+            requests: Arc::new(AtomicUsize::new(0)),
         });
         let (stop, stop_asked) = tokio::sync::mpsc::unbounded_channel();
         let (started, start_seen) = mpsc::channel();
-        let signals = self.config.signals;
+        let config = self.config;
         let serving = thread::Builder::new()
             .name("switchover-http".to_owned())
             .spawn(move || {
                 actix_web::rt::System::new()
-                    .block_on(serve(listener, app, stopping, stop_asked, signals, started))
+                    .block_on(serve(listener, app, stopping, stop_asked, config, started))
             })?;
         if start_seen.recv().is_err() {
             return match serving.join() {
@@ -171,10 +178,11 @@ async fn serve(
     app: Arc<App>,
     stopping: watch::Sender<bool>,
     mut stop_asked: tokio::sync::mpsc::UnboundedReceiver<()>,
-    signals: bool,
+    config: ServerConfig,
     started: mpsc::Sender<()>,
 ) -> io::Result<()> {
     let shared = Arc::clone(&app);
+    let (signals, unread) = (config.signals, config.unread);
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(Data::new(Arc::clone(&shared)))
@@ -203,10 +211,11 @@ async fn serve(
                 Err::<HttpResponse, Problem>(nothing_here(&request))
             }))
     })
+    .on_connect(move |connection, _| let_go_when_unread(connection, unread))
     // An answer's head and a stream's first event are two writes: the second must not wait.
     .tcp_nodelay(true)
     .worker_max_blocking_threads(16)
-    .shutdown_timeout(10)
+    .shutdown_timeout(STOP_DEADLINE.as_secs())
     .disable_signals()
     .listen(listener)?
     .run();
@@ -233,12 +242,36 @@ async fn end(app: &App, stopping: &watch::Sender<bool>, handle: &ServerHandle, s
         while app.streams.load(Ordering::Relaxed) > 0 && started.elapsed() < sdk::DRAIN {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        handle.stop(true).await;
+        if app.streams.load(Ordering::Relaxed) == 0 {
+            return handle.stop(true).await;
+        }
+        // Readers that do not read: to wait for their connections would be to wait for nothing.
+        while app.requests.load(Ordering::Relaxed) > 0 && started.elapsed() < STOP_DEADLINE {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // The last answers are on their way.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        handle.stop(false).await;
     };
     tokio::select! {
         () = drained => {}
         () = signal(), if signals => handle.stop(false).await,
     }
+}
+
+/// Whoever stops reading would hold a stream's state for ever: a stream that waits for room is asked
+/// nothing, so it can neither beat nor end. The kernel resets a connection whose peer has kept its
+/// window closed, or acknowledged nothing, for this long; a peer that reads, however slowly, begins
+/// the time anew. Where the kernel cannot, the operating system's own patience holds.
+fn let_go_when_unread(connection: &dyn Any, unread: Duration) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>()
+        && let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unread))
+    {
+        tracing::debug!(%error, "a connection has no deadline for its reader");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (connection, unread);
 }
 
 async fn signal() {

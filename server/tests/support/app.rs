@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 use serde_json::{Value, json};
 use switchover_server::domain::actor::{Actor, Role};
-use switchover_server::http::{Running, Server, ServerConfig};
+use switchover_server::http::{Running, Server, ServerConfig, UNREAD};
 use switchover_server::service::{Clock, Services};
 use switchover_server::token::{KEY_FILE, TokenKeys};
 use tempfile::TempDir;
@@ -92,12 +92,18 @@ impl App {
 
     /// A server over a database that others may use too.
     pub(crate) fn over(database: Arc<TestDatabase>) -> App {
+        App::with_patience(database, UNREAD)
+    }
+
+    /// A server that waits so long for who does not read.
+    pub(crate) fn with_patience(database: Arc<TestDatabase>, unread: std::time::Duration) -> App {
         let start = Utc.with_ymd_and_hms(2026, 1, 5, 10, 0, 0).unwrap();
         let clock = Arc::new(AtomicI64::new(start.timestamp_micros()));
         let services = Services::start(database.open(), reading(&clock)).unwrap();
         let config = ServerConfig {
             listen: "127.0.0.1:0".to_owned(),
             signals: false,
+            unread,
         };
         let keys = Arc::clone(&signing().keys);
         let running = Server::new(config, Arc::new(services), keys)

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::cli::api::Api;
 use crate::cli::error::{CliError, why};
 use crate::domain::actor::{Actor, Role};
-use crate::http::{Running, Server, ServerConfig};
+use crate::http::{Running, Server, ServerConfig, UNREAD};
 use crate::service::{Services, system_clock};
 use crate::store::{Database, Store, StoreError};
 use crate::token::TokenKeys;
@@ -36,6 +36,7 @@ impl House {
         let config = ServerConfig {
             listen: "127.0.0.1:0".to_owned(),
             signals: stay,
+            unread: UNREAD,
         };
         let running = Server::new(config, Arc::new(services), Arc::clone(&keys))
             .start()
