@@ -19,6 +19,7 @@ mod access;
 mod approvals;
 mod authorization;
 mod bad_input;
+mod busy;
 mod commands;
 mod conditions;
 mod crash;

@@ -289,6 +289,7 @@ impl From<Failure> for Problem {
                 "this request was just carried out: ask again for its answer",
                 1,
             ),
+            Failure::UnderWay(_) => Problem::unavailable(format!("{detail}: try again"), 2),
             Failure::Store(error) => stored(&error),
         }
     }

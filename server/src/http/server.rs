@@ -214,7 +214,8 @@ async fn serve(
     .on_connect(move |connection, _| let_go_when_unread(connection, unread))
     // An answer's head and a stream's first event are two writes: the second must not wait.
     .tcp_nodelay(true)
-    .worker_max_blocking_threads(16)
+    // Readers wait here for a connection; a change must not wait behind them.
+    .worker_max_blocking_threads(64)
     .shutdown_timeout(STOP_DEADLINE.as_secs())
     .disable_signals()
     .listen(listener)?

@@ -47,7 +47,7 @@ impl Access {
 
     pub(super) fn load(&self, store: &Store) -> Result<(), StoreError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = store.read::<_, StoreError>(|tx| {
+        let state = store.read_first::<_, StoreError>(|tx| {
             let keys = tx
                 .sdk_key_hashes()?
                 .into_iter()

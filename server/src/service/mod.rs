@@ -18,7 +18,7 @@ mod token;
 mod work;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
@@ -99,6 +99,8 @@ pub struct Services {
     hub: Hub,
     access: Access,
     clock: Clock,
+    /// Held while the audit chain is walked.
+    verifying: Mutex<()>,
 }
 
 impl Services {
@@ -119,6 +121,7 @@ impl Services {
             hub: Hub::default(),
             access: Access::default(),
             clock,
+            verifying: Mutex::new(()),
         };
         services.catch_up()?;
         Ok(services)
@@ -154,9 +157,9 @@ impl Services {
     /// # Errors
     /// When the database cannot be used, or has gone back in time; what is published stays.
     pub fn catch_up(&self) -> Result<(), StoreError> {
-        let (epoch, revisions, access) = self
-            .store
-            .read::<_, StoreError>(|tx| Ok((epoch(tx)?, tx.revisions()?, tx.access_revision()?)))?;
+        let (epoch, revisions, access) = self.store.read_first::<_, StoreError>(|tx| {
+            Ok((epoch(tx)?, tx.revisions()?, tx.access_revision()?))
+        })?;
         if !self.access.is_at(&(epoch.clone(), access)) {
             self.access.load(&self.store)?;
         }
@@ -174,7 +177,10 @@ impl Services {
     /// When the database cannot be used.
     pub fn close_windows_due(&self) -> Result<(), StoreError> {
         let now = self.now();
-        for (route, environment) in self.store.read::<_, StoreError>(|tx| tx.windows_due(now))? {
+        for (route, environment) in self
+            .store
+            .read_first::<_, StoreError>(|tx| tx.windows_due(now))?
+        {
             // The next look tries again; one that fails does not keep the others open.
             if let Err(failure) = self.close_window_due(&route, &environment, now) {
                 tracing::warn!(%route, %environment, %failure, "an acceptance window stays open");
@@ -246,7 +252,7 @@ impl Services {
         });
         let (answer, touched) = match changed {
             Err(Failure::JustDone) => {
-                let answer = self.store.read(|tx| replay(tx, ctx))?;
+                let answer = self.store.read_first(|tx| replay(tx, ctx))?;
                 return answer.ok_or(Failure::JustDone);
             }
             changed => changed?,
@@ -262,7 +268,7 @@ impl Services {
 
     fn publish(&self, environment: &EnvironmentKey) -> Result<(), StoreError> {
         self.hub.refresh(environment, |since| {
-            self.store.read(|tx| {
+            self.store.read_first(|tx| {
                 let epoch = epoch(tx)?;
                 let kind = tx
                     .environment(environment)?

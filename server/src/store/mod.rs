@@ -90,6 +90,8 @@ impl From<diesel::r2d2::PoolError> for StoreError {
 pub struct Store {
     database: Database,
     pool: Pool<Manager>,
+    /// For writes, and for reads that others wait for: however many read, these are free.
+    reserve: Pool<Manager>,
     /// SQLite has one writer at a time; those of one process queue here rather than poll its lock.
     writer: Mutex<()>,
 }
@@ -113,16 +115,11 @@ impl Store {
         // The pool would try for seconds, and log each try, what an address or a path makes
         // impossible.
         drop(dialect::connect(&database)?);
-        let connections = if database.is_shared() { 8 } else { 4 };
-        let pool = Pool::builder()
-            .max_size(connections)
-            .min_idle(Some(1))
-            .connection_timeout(Duration::from_secs(3))
-            .error_handler(Box::new(LogPoolErrors))
-            .build(Manager(database.clone()))?;
+        let (readers, reserved) = if database.is_shared() { (8, 4) } else { (4, 2) };
         Ok(Store {
+            pool: pool(&database, readers)?,
+            reserve: pool(&database, reserved)?,
             database,
-            pool,
             writer: Mutex::new(()),
         })
     }
@@ -149,7 +146,19 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.transaction(Intent::Read, work)
+        self.transaction(&self.pool, Intent::Read, work)
+    }
+
+    /// Reads as [`Store::read`] does, for what must not wait behind those who only look: what is
+    /// published, and what is revoked.
+    ///
+    /// # Errors
+    /// Those of the closure, or when the database cannot be used.
+    pub fn read_first<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.transaction(&self.reserve, Intent::Read, work)
     }
 
     /// Changes everything that the closure changes, or nothing.
@@ -162,7 +171,7 @@ impl Store {
     ) -> Result<T, E> {
         let alone = (!self.database.is_shared())
             .then(|| self.writer.lock().unwrap_or_else(PoisonError::into_inner));
-        let done = self.transaction(Intent::Write, |tx| {
+        let done = self.transaction(&self.reserve, Intent::Write, |tx| {
             let done = work(tx)?;
             dialect::notify(tx.connection).map_err(StoreError::from)?;
             Ok(done)
@@ -206,10 +215,11 @@ impl Store {
 
     fn transaction<T, E: From<StoreError>>(
         &self,
+        pool: &Pool<Manager>,
         intent: Intent,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.connection()?;
+        let mut connection = pool.get().map_err(StoreError::from)?;
         dialect::begin(&mut connection, intent).map_err(StoreError::from)?;
         match work(&mut Tx {
             connection: &mut connection,
@@ -232,6 +242,15 @@ impl Store {
     fn connection(&self) -> Result<PooledConnection<Manager>, StoreError> {
         Ok(self.pool.get()?)
     }
+}
+
+fn pool(database: &Database, connections: u32) -> Result<Pool<Manager>, StoreError> {
+    Ok(Pool::builder()
+        .max_size(connections)
+        .min_idle(Some(1))
+        .connection_timeout(Duration::from_secs(3))
+        .error_handler(Box::new(LogPoolErrors))
+        .build(Manager(database.clone()))?)
 }
 
 impl fmt::Debug for Store {
