@@ -36,7 +36,7 @@ fn a_reader_follows_every_change(engine: Engine) {
         (
             "PUT",
             "c/environments/dev/cohorts",
-            json!({ "include": ["k", "é\u{1F600}"], "exclude": ["\u{0}"] }),
+            json!({ "include": ["k", "é\u{1F600}"], "exclude": ["\u{202E}\u{2028}"] }),
         ),
         (
             "POST",
