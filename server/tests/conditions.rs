@@ -174,6 +174,7 @@ fn nothing_has_a_tag_that_was_made_up() {
                 Some(json!({ "key": "canary", "kind": "hosted", "position": 9 }))
             }
             ("POST", "sdk-keys") => Some(json!({ "environment": "dev", "name": "web" })),
+            ("POST", "resumes") => Some(json!({ "environment": "dev", "reason": "r" })),
             ("POST", "revocations") => Some(json!({ "jti": "j", "reason": "r" })),
             ("POST", "acceptance") => {
                 Some(json!({ "until": "2026-01-06T00:00:00Z", "percent": 5, "reason": "r" }))

@@ -25,6 +25,7 @@ mod conditions;
 mod crash;
 mod doors;
 mod environments;
+mod halts;
 mod lifecycle;
 mod migrations;
 mod openapi;

@@ -24,13 +24,18 @@ pub(crate) struct HaltArgs {
     #[arg(long, value_name = "ENV", required_unless_present = "one")]
     environment: Option<String>,
     /// Only routes of this owner
-    #[arg(long, requires = "environment")]
+    #[arg(long, requires = "environment", conflicts_with = "one")]
     owner: Option<String>,
     /// Only routes with this label: NAME or NAME=VALUE
-    #[arg(long, requires = "environment")]
+    #[arg(long, requires = "environment", conflicts_with = "one")]
     label: Option<String>,
     /// Only this route; can be repeated
-    #[arg(long = "route", value_name = "ROUTE", requires = "environment")]
+    #[arg(
+        long = "route",
+        value_name = "ROUTE",
+        requires = "environment",
+        conflicts_with = "one"
+    )]
     routes: Vec<String>,
     #[command(flatten)]
     reason: ReasonArgs,

@@ -121,7 +121,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Promote(args) => promote::run(file, &args),
         Command::Demote(args) => demote::run(file, &args),
         Command::Halt(args) => halt::run(file, args),
-        Command::Resume(args) => resume::run(file, &args),
+        Command::Resume(args) => resume::run(file, args),
         Command::Setting(args) => setting::run(file, &args),
         Command::Cohorts(args) => cohorts::run(file, &args),
         Command::Acceptance(args) => acceptance::run(file, &args),

@@ -93,6 +93,19 @@ pub(crate) struct HaltedMany {
 }
 
 #[derive(Debug, Deserialize)]
+pub(crate) struct ResumedMany {
+    pub(crate) environment: String,
+    pub(crate) resumed: Vec<String>,
+    pub(crate) still_halted: Vec<StillHalted>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct StillHalted {
+    pub(crate) route: String,
+    pub(crate) detail: String,
+}
+
+#[derive(Debug, Deserialize)]
 pub(crate) struct Gates {
     pub(crate) to: Stage,
     pub(crate) met: bool,

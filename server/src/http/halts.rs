@@ -10,12 +10,13 @@ use utoipa::ToSchema;
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::lifecycle::Command;
+use crate::domain::text::Reason;
 use crate::http::App;
 use crate::http::error::Problem;
-use crate::http::extract::{Change, OfRollout, Operator};
+use crate::http::extract::{Change, OfRollout, Operator, without_tag};
 use crate::http::respond::{self, answer};
 use crate::http::rollouts::{TransitionBody, read_reason, transition};
-use crate::service::{self, Failure, HaltSelection, Halted};
+use crate::service::{self, Failure, HaltSelection, Services, Switched};
 use crate::store::Receipt;
 
 /// Why.
@@ -31,10 +32,10 @@ struct ReasonBody {
     reason: String,
 }
 
-/// Which rollouts to halt; with no route, owner or label, all of the environment.
+/// Which rollouts; with no route, owner or label, all of the environment.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = HaltMany)]
+#[schema(as = Selection)]
 struct HaltManyBody {
     #[schema(example = "production")]
     environment: String,
@@ -63,6 +64,28 @@ struct HaltedBody {
     /// A halt has no effect on these: they are mandatory.
     mandatory: Vec<String>,
     version: String,
+}
+
+/// What a resume of many did.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResumedMany)]
+struct ResumedBody {
+    environment: String,
+    /// These are as before their halt.
+    resumed: Vec<String>,
+    /// These were not halted.
+    not_halted: Vec<String>,
+    /// The rules do not let these resume.
+    still_halted: Vec<StillHalted>,
+    version: String,
+}
+
+/// A rollout that stays halted.
+#[derive(Serialize, ToSchema)]
+struct StillHalted {
+    route: String,
+    /// Why, and what would let it resume.
+    detail: String,
 }
 
 /// Halts a rollout: everything takes the old path until it is resumed. Needs no gate and ignores
@@ -113,34 +136,59 @@ pub(crate) async fn halt_many(
     app: Data<Arc<App>>,
     change: Change<Operator, HaltManyBody>,
 ) -> Result<HttpResponse, Problem> {
-    let body = change.body;
     app.blocking(move |services| {
-        let environment: EnvironmentKey = body
-            .environment
-            .parse()
-            .map_err(|detail: &str| Failure::invalid("environment", detail))?;
-        // Nothing named is everything, but an empty list was meant to name something.
-        if body.routes.as_ref().is_some_and(Vec::is_empty) {
-            let detail = "name at least one route, or leave it out to halt all of the environment";
-            return Err(Failure::invalid("routes", detail));
-        }
-        let mut routes = Vec::new();
-        for (index, route) in body.routes.iter().flatten().enumerate() {
-            let route = route.parse().map_err(|error: switchover::InvalidName| {
-                Failure::invalid(format!("routes[{index}]"), error.to_string())
-            })?;
-            routes.push(route);
-        }
-        let selection = HaltSelection {
-            owner: body.owner,
-            label: body.label,
-            routes,
-        };
-        let reason = read_reason(&body.reason)?;
+        let (environment, selection, reason) = read_selection(change.body)?;
         services.halt_many(&change.ctx, &environment, &selection, &reason, &halted)
     })
     .await
     .map(answer)
+}
+
+/// Resumes many halted rollouts of an environment in one step. What the rules do not let resume stays
+/// halted, and is named with the reason.
+#[utoipa::path(
+    tag = "rollouts",
+    request_body = HaltManyBody,
+    responses((status = 200, body = ResumedBody)),
+    security(("token" = ["operator"]))
+)]
+#[post("/resumes")]
+pub(crate) async fn resume_many(
+    app: Data<Arc<App>>,
+    change: Change<Operator, HaltManyBody>,
+) -> Result<HttpResponse, Problem> {
+    without_tag(&change.ctx)?;
+    app.blocking(move |services: &Services| {
+        let (environment, selection, reason) = read_selection(change.body)?;
+        services.resume_many(&change.ctx, &environment, &selection, &reason, &resumed)
+    })
+    .await
+    .map(answer)
+}
+
+fn read_selection(body: HaltManyBody) -> Result<(EnvironmentKey, HaltSelection, Reason), Failure> {
+    let environment: EnvironmentKey = body
+        .environment
+        .parse()
+        .map_err(|detail: &str| Failure::invalid("environment", detail))?;
+    // Nothing named is everything, but an empty list was meant to name something.
+    if body.routes.as_ref().is_some_and(Vec::is_empty) {
+        let detail = "name at least one route, or leave it out to mean all of the environment";
+        return Err(Failure::invalid("routes", detail));
+    }
+    let mut routes = Vec::new();
+    for (index, route) in body.routes.iter().flatten().enumerate() {
+        let route = route.parse().map_err(|error: switchover::InvalidName| {
+            Failure::invalid(format!("routes[{index}]"), error.to_string())
+        })?;
+        routes.push(route);
+    }
+    let selection = HaltSelection {
+        owner: body.owner,
+        label: body.label,
+        routes,
+    };
+    Ok((environment, selection, read_reason(&body.reason)?))
 }
 
 async fn switch(
@@ -169,14 +217,32 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String
     Vec::deserialize(deserializer).map(Some)
 }
 
-fn halted(done: &Halted) -> Receipt {
-    let names = |keys: &[switchover::RouteKey]| keys.iter().map(ToString::to_string).collect();
+fn halted(done: &Switched) -> Receipt {
     let body = HaltedBody {
         environment: done.environment.to_string(),
-        halted: names(&done.halted),
+        halted: names(&done.changed),
         already_halted: names(&done.already),
         mandatory: names(&done.mandatory),
         version: done.version.to_string(),
     };
     respond::receipt(StatusCode::OK, None, &body)
+}
+
+fn resumed(done: &Switched) -> Receipt {
+    let refused = done.refused.iter().map(|(route, why)| StillHalted {
+        route: route.to_string(),
+        detail: why.to_string(),
+    });
+    let body = ResumedBody {
+        environment: done.environment.to_string(),
+        resumed: names(&done.changed),
+        not_halted: names(&done.already),
+        still_halted: refused.collect(),
+        version: done.version.to_string(),
+    };
+    respond::receipt(StatusCode::OK, None, &body)
+}
+
+fn names(keys: &[switchover::RouteKey]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
 }

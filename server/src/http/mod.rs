@@ -116,6 +116,7 @@ handlers! {
     halts::halt,
     halts::resume,
     halts::halt_many,
+    halts::resume_many,
     settings::setting,
     settings::cohorts,
     approvals::list,

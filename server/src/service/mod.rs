@@ -9,6 +9,7 @@ mod audit;
 mod environment;
 mod explain;
 mod failure;
+mod many;
 mod rollout;
 mod route;
 mod route_change;
@@ -33,7 +34,8 @@ pub use approval::ApprovalView;
 pub use environment::EnvironmentPatch;
 pub use explain::Explained;
 pub use failure::{Existing, Failure, Missing, RowErrors};
-pub use rollout::{Change, Changed, HaltSelection, Halted, Target, rollout_tag};
+pub use many::{HaltSelection, Switched};
+pub use rollout::{Change, Changed, Target, rollout_tag};
 pub use route::RouteWithRollouts;
 pub use route_change::RoutePatch;
 pub use sdk_key::{CreatedSdkKey, NewSdkKeyRequest};
@@ -264,6 +266,14 @@ impl Services {
             }
         }
         Ok(answer)
+    }
+
+    /// Learns at once of keys and revocations that were just committed. What cannot be read now, the
+    /// next look at the database will.
+    fn learn_access(&self) {
+        if let Err(error) = self.access.load(&self.store) {
+            tracing::warn!(%error, "a committed change of keys or tokens is not in force here yet");
+        }
     }
 
     fn publish(&self, environment: &EnvironmentKey) -> Result<(), StoreError> {

@@ -1,7 +1,6 @@
 //! Promote, demote, halt, resume, set: whatever happens to a rollout.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use switchover::{RouteKey, Stage, Version};
@@ -16,7 +15,7 @@ use crate::domain::text::Reason;
 use crate::service::size::refuse_oversized;
 use crate::service::work::{Work, facts};
 use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
-use crate::store::{RouteFilter, Tx};
+use crate::store::Tx;
 
 /// A rollout's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,32 +62,6 @@ pub struct Changed {
     pub cascaded: Vec<(Rollout, Rollout)>,
 }
 
-/// Which rollouts to halt. With no route, owner or label named, all of the environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HaltSelection {
-    /// Only routes of this owner.
-    pub owner: Option<String>,
-    /// Only routes with this label: `name` or `name=value`.
-    pub label: Option<String>,
-    /// Only these routes.
-    pub routes: Vec<RouteKey>,
-}
-
-/// What a halt of many did.
-#[derive(Clone, Debug)]
-pub struct Halted {
-    /// Where.
-    pub environment: EnvironmentKey,
-    /// The rollouts that take the old path now.
-    pub halted: Vec<RouteKey>,
-    /// Those that did already.
-    pub already: Vec<RouteKey>,
-    /// Those that a halt has no effect on.
-    pub mandatory: Vec<RouteKey>,
-    /// The environment's version with it.
-    pub version: Version,
-}
-
 impl Services {
     /// Does what is asked to one rollout, and with `cascade` to those in its way.
     ///
@@ -104,24 +77,6 @@ impl Services {
             return self.insist(ctx, render, |work| apply(work, change));
         }
         self.change(ctx, render, |work| apply(work, change))
-    }
-
-    /// Halts every rollout of an environment that the selection names, in one step.
-    ///
-    /// # Errors
-    /// When there is no such environment, a route that it names does not exist, or none is in the
-    /// selection.
-    pub fn halt_many(
-        &self,
-        ctx: &Ctx,
-        environment: &EnvironmentKey,
-        selection: &HaltSelection,
-        reason: &Reason,
-        render: Render<'_, Halted>,
-    ) -> Result<Answer, Failure> {
-        self.insist(ctx, render, |work| {
-            halt_many(work, environment, selection, reason)
-        })
     }
 
     /// One rollout with the environment it is in.
@@ -312,92 +267,6 @@ fn visit(
         order.push(route.spec.key.clone());
     }
     Ok(())
-}
-
-fn halt_many(
-    work: &mut Work<'_, '_>,
-    environment: &EnvironmentKey,
-    selection: &HaltSelection,
-    reason: &Reason,
-) -> Result<Halted, Failure> {
-    let environment = work.environment(environment)?;
-    let routes = selected(work, selection)?;
-    let keys: BTreeSet<RouteKey> = routes.iter().map(|route| route.spec.key.clone()).collect();
-    work.lock(&keys, &environment.key)?;
-    let here = work.tx.rollouts_in(&environment.key)?;
-    let mut rollouts: BTreeMap<RouteKey, Rollout> = here
-        .into_iter()
-        .map(|rollout| (rollout.route.clone(), rollout))
-        .collect();
-    let mut done = Halted {
-        environment: environment.key.clone(),
-        halted: Vec::new(),
-        already: Vec::new(),
-        mandatory: Vec::new(),
-        version: work.version(&environment.key)?,
-    };
-    for route in routes {
-        let key = route.spec.key.clone();
-        let Some(rollout) = rollouts.remove(&key) else {
-            continue;
-        };
-        if rollout.stage == Stage::Mandatory {
-            done.mandatory.push(key);
-            continue;
-        }
-        let order = (&Command::Halt, reason.as_str());
-        let (before, after) = work.run_on(rollout, &route, &environment, order)?;
-        if before == after {
-            done.already.push(key);
-        } else {
-            done.halted.push(key);
-        }
-    }
-    done.version = work.version(&environment.key)?;
-    Ok(done)
-}
-
-fn selected(work: &mut Work<'_, '_>, selection: &HaltSelection) -> Result<Vec<Route>, Failure> {
-    let mut routes = if selection.routes.is_empty() {
-        work.tx.routes(&RouteFilter::default(), usize::MAX)?
-    } else {
-        let named: BTreeSet<&RouteKey> = selection.routes.iter().collect();
-        named
-            .into_iter()
-            .map(|key| work.route(key))
-            .collect::<Result<_, _>>()?
-    };
-    let labelled = |route: &Route, label: &str| match label.split_once('=') {
-        Some((name, value)) => route.spec.labels.get(name).is_some_and(|is| is == value),
-        None => route.spec.labels.contains_key(label),
-    };
-    routes.retain(|route| {
-        selection
-            .owner
-            .as_ref()
-            .is_none_or(|owner| route.spec.owner == *owner)
-            && selection
-                .label
-                .as_ref()
-                .is_none_or(|label| labelled(route, label))
-    });
-    if routes.is_empty() && *selection != HaltSelection::default() {
-        return Err(Failure::missing("route in the selection", selection));
-    }
-    Ok(routes)
-}
-
-impl fmt::Display for HaltSelection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let routes: Vec<&str> = self.routes.iter().map(RouteKey::as_str).collect();
-        let parts = [
-            self.owner.as_ref().map(|owner| format!("owner {owner}")),
-            self.label.as_ref().map(|label| format!("label {label}")),
-            (!routes.is_empty()).then(|| format!("routes {}", routes.join(" "))),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        f.write_str(&parts.join(", "))
-    }
 }
 
 pub(super) fn load(

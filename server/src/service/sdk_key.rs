@@ -64,7 +64,7 @@ impl Services {
             work.record("sdk_key_create", None, environment, "created", record);
             Ok(key)
         })?;
-        self.access.load(&self.store)?;
+        self.learn_access();
         let secret = (!answer.replayed).then_some(secret);
         Ok((answer, secret))
     }
@@ -95,7 +95,7 @@ impl Services {
             }
             Ok(())
         })?;
-        self.access.load(&self.store)?;
+        self.learn_access();
         Ok(answer)
     }
 

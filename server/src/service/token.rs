@@ -43,7 +43,7 @@ impl Services {
                 reason: reason.to_string(),
             })
         })?;
-        self.access.load(&self.store)?;
+        self.learn_access();
         Ok(answer)
     }
 }
