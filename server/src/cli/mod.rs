@@ -29,6 +29,7 @@ mod resume;
 mod rollout;
 mod route;
 mod sdk_key;
+mod selection;
 mod serve;
 mod session;
 mod setting;
@@ -120,8 +121,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Route(command) => route::run(file, command),
         Command::Promote(args) => promote::run(file, &args),
         Command::Demote(args) => demote::run(file, &args),
-        Command::Halt(args) => halt::run(file, args),
-        Command::Resume(args) => resume::run(file, args),
+        Command::Halt(args) => halt::run(file, &args),
+        Command::Resume(args) => resume::run(file, &args),
         Command::Setting(args) => setting::run(file, &args),
         Command::Cohorts(args) => cohorts::run(file, &args),
         Command::Acceptance(args) => acceptance::run(file, &args),
