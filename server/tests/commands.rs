@@ -261,3 +261,29 @@ fn the_demo_ends_well() {
     let done = Place::new().run(&["demo"]);
     assert_eq!(done.status, 0, "{}{}", done.out, done.err);
 }
+
+#[test]
+fn commands_without_a_server_answer_programs_too() {
+    let place = Place::new();
+    let json = |arguments: &[&str]| -> Value {
+        let arguments = [arguments, &["--json"]].concat();
+        serde_json::from_str(&place.well(&arguments)).unwrap()
+    };
+    let token = json(&["token", "create", "--role=admin", "--subject=ann"]);
+    assert!(token["token"].as_str().unwrap().starts_with("ey"));
+    place.well(&["sdk-key", "create", "--environment=dev", "--name=web"]);
+    assert_eq!(json(&["migrate"])["ran"], serde_json::json!([]));
+    let backup = place.file("backup.db");
+    assert_eq!(json(&["backup", &backup])["backup"], backup.as_str());
+    let restored = json(&["restore", &backup]);
+    assert_eq!(restored["restored"], backup.as_str());
+    let replaced = restored["replaced"].as_str().unwrap();
+    assert!(Path::new(replaced).exists(), "{replaced}");
+    let epoch = json(&["restore", "--new-epoch"])["epoch"].clone();
+    assert!(epoch.is_string() && epoch != restored["epoch"]);
+    assert!(json(&["openapi"])["paths"].is_object());
+    assert!(json(&["completions", "bash"])["script"].is_string());
+    let changes = json(&["demo"])["changes"].clone();
+    assert_eq!(changes.as_array().unwrap().len(), 8);
+    assert!(changes[0]["ms_after_sending"].is_number());
+}

@@ -27,6 +27,14 @@ impl TargetArgs {
     }
 }
 
+/// How a command answers that needs no server.
+#[derive(Args, Debug)]
+pub(crate) struct JsonArgs {
+    /// Print one JSON object instead of text for people
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Why something is changed.
 #[derive(Args, Debug)]
 pub(crate) struct ReasonArgs {

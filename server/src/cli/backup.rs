@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 use tempfile::NamedTempFile;
 
+use crate::cli::args::JsonArgs;
 use crate::cli::error::{CliError, why};
 use crate::cli::migrate::must_exist;
-use crate::cli::output::say;
+use crate::cli::output::{say, say_json};
 use crate::config::{Config, FileArgs, StorageArgs};
 use crate::store::{Database, Store};
 
@@ -18,6 +20,8 @@ pub(crate) struct BackupArgs {
     to: PathBuf,
     #[command(flatten)]
     storage: StorageArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) fn run(file: &FileArgs, args: &BackupArgs) -> Result<(), CliError> {
@@ -51,6 +55,10 @@ pub(crate) fn run(file: &FileArgs, args: &BackupArgs) -> Result<(), CliError> {
     Store::check_file(copy.path()).map_err(|error| failed(why(&error)))?;
     copy.persist_noclobber(&args.to)
         .map_err(|error| failed(error.error.to_string()))?;
+    if args.json.json {
+        let (database, backup) = (database.to_string(), to.to_string());
+        return say_json(&json!({ "database": database, "backup": backup }));
+    }
     say(format!(
         "{database} is backed up into {to}\n  the signing key is not in it: keep {} safe too",
         config.data_dir.display()

@@ -1,9 +1,11 @@
 //! `migrate`: brings the database up to this version.
 
 use clap::Args;
+use serde_json::json;
 
+use crate::cli::args::JsonArgs;
 use crate::cli::error::{CliError, why};
-use crate::cli::output::{count, say};
+use crate::cli::output::{count, say, say_json};
 use crate::config::{Config, FileArgs, StorageArgs};
 use crate::store::{Store, StoreError};
 
@@ -11,6 +13,8 @@ use crate::store::{Store, StoreError};
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
     storage: StorageArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 /// Refuses to make a database that is only looked at.
@@ -35,6 +39,9 @@ pub(crate) fn run(file: &FileArgs, args: &MigrateArgs) -> Result<(), CliError> {
         .map_err(failed)?
         .migrate()
         .map_err(failed)?;
+    if args.json.json {
+        return say_json(&json!({ "database": database.to_string(), "ran": ran }));
+    }
     for name in &ran {
         say(format!("ran {name}"))?;
     }

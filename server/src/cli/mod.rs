@@ -105,7 +105,7 @@ enum Command {
     /// Put a backup in the place of the database, or begin a new epoch after doing that by hand
     Restore(restore::RestoreArgs),
     /// Print the description of the REST interface (OpenAPI)
-    Openapi,
+    Openapi(openapi::OpenapiArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -137,7 +137,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate(args) => migrate::run(file, &args),
         Command::Backup(args) => backup::run(file, &args),
         Command::Restore(args) => restore::run(file, &args),
-        Command::Openapi => openapi::run(),
+        Command::Openapi(args) => openapi::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match done {

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use serde_json::Value;
 
 use crate::cli::error::CliError;
 
@@ -113,6 +114,11 @@ pub(crate) fn count(number: usize, what: &str) -> String {
 /// A moment, in UTC.
 pub(crate) fn moment(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// Prints an answer for programs.
+pub(crate) fn say_json(answer: &Value) -> Result<(), CliError> {
+    say(answer.to_string())
 }
 
 /// Prints a line, or several.

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use clap::Args;
+use serde_json::json;
 
+use crate::cli::args::JsonArgs;
 use crate::cli::error::{CliError, why};
 use crate::cli::files::make_private_dir;
 use crate::cli::migrate::must_exist;
-use crate::cli::output::say;
+use crate::cli::output::{say, say_json};
 use crate::cli::session::{local_admin, note};
 use crate::config::{Config, FileArgs, StorageArgs};
 use crate::domain::text::Reason;
@@ -42,6 +44,8 @@ pub(crate) struct RestoreArgs {
     reason: Option<String>,
     #[command(flatten)]
     storage: StorageArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) fn run(file: &FileArgs, args: &RestoreArgs) -> Result<(), CliError> {
@@ -51,16 +55,20 @@ pub(crate) fn run(file: &FileArgs, args: &RestoreArgs) -> Result<(), CliError> {
             must_exist(&config)?;
             let reason = reason(args, "a copy was put back by hand")?;
             let epoch = begin_epoch(&config, &config.database, &reason)?;
+            if args.json.json {
+                let database = config.database.to_string();
+                return say_json(&json!({ "database": database, "epoch": epoch }));
+            }
             say(format!("{} has a new epoch: {epoch}", config.database))
         }
         Some(from) => {
             let reason = reason(args, &format!("restored from {}", from.display()))?;
-            restore(&config, from, &reason)
+            restore(&config, from, &reason, args.json.json)
         }
     }
 }
 
-fn restore(config: &Config, from: &Path, reason: &Reason) -> Result<(), CliError> {
+fn restore(config: &Config, from: &Path, reason: &Reason, json: bool) -> Result<(), CliError> {
     let Database::Sqlite(to) = &config.database else {
         return Err(CliError::new(format!(
             "{} is PostgreSQL: restore it with pg_restore, and then run `switchover restore \
@@ -89,6 +97,14 @@ fn restore(config: &Config, from: &Path, reason: &Reason) -> Result<(), CliError
     drop(hold_alone(&copy).map_err(|error| unusable(why(&error)))?);
     let kept = replace(to, &copy, &unusable)?;
 
+    if json {
+        return say_json(&json!({
+            "database": config.database.to_string(),
+            "restored": shown.to_string(),
+            "replaced": kept.map(|kept| kept.display().to_string()),
+            "epoch": epoch,
+        }));
+    }
     say(format!("{} holds what {shown} held", config.database))?;
     if let Some(kept) = kept {
         say(format!("  kept what it replaced as {}", kept.display()))?;

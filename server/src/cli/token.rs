@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::cli::args::ReasonArgs;
+use crate::cli::args::{JsonArgs, ReasonArgs};
 use crate::cli::error::CliError;
-use crate::cli::output::say;
+use crate::cli::output::{say, say_json};
 use crate::cli::session::{Session, note};
 use crate::cli::ttl;
 use crate::cli::wire::Revocation;
@@ -41,6 +41,8 @@ pub(crate) struct CreateArgs {
     ttl: Duration,
     #[command(flatten)]
     storage: StorageArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 #[derive(Args, Debug)]
@@ -76,7 +78,12 @@ fn create(file: &FileArgs, args: CreateArgs) -> Result<(), CliError> {
         subject: args.subject,
         role: args.role,
     };
-    say(keys.sign(&actor, Utc::now(), args.ttl)?)
+    let token = keys.sign(&actor, Utc::now(), args.ttl)?;
+    if args.json.json {
+        let (subject, role) = (actor.subject, actor.role.name());
+        return say_json(&json!({ "token": token, "subject": subject, "role": role }));
+    }
+    say(token)
 }
 
 fn revoke(file: &FileArgs, args: &RevokeArgs) -> Result<(), CliError> {

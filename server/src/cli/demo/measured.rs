@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 use crate::cli::output::{Field, Screen};
 
 /// A change that the server has accepted.
@@ -13,13 +15,16 @@ pub(super) struct Sent {
 }
 
 /// One change, and how long it took to reach a caller.
+#[derive(Serialize)]
 pub(super) struct Measured {
     what: String,
     caller: &'static str,
     effect: String,
     /// From sending the change to its effect, in milliseconds.
+    #[serde(rename = "ms_after_sending")]
     from_sending: f64,
     /// From the server's answer to the effect; less than 0 when the effect came first.
+    #[serde(rename = "ms_after_answer")]
     from_answer: f64,
 }
 
