@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::cli::args::JsonArgs;
 use crate::cli::error::{CliError, why};
-use crate::cli::files::make_private_dir;
+use crate::cli::files::{make_private, make_private_dir};
 use crate::cli::migrate::must_exist;
 use crate::cli::output::{say, say_json};
 use crate::cli::session::{local_admin, note};
@@ -147,9 +147,11 @@ fn replace(
         for sidecar in ["-wal", "-shm"] {
             let log = with_suffix(to, sidecar);
             if log.exists() {
+                make_private(&log).map_err(broken)?;
                 fs::rename(&log, with_suffix(&aside, sidecar)).map_err(broken)?;
             }
         }
+        make_private(to).map_err(broken)?;
         fs::rename(to, &aside).map_err(broken)?;
         kept = Some(aside);
     }
@@ -184,11 +186,7 @@ fn copy_database(from: &Path, to: &Path) -> io::Result<()> {
             continue;
         }
         fs::copy(from, &to)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(&to, fs::Permissions::from_mode(0o600))?;
-        }
+        make_private(&to)?;
         File::open(&to)?.sync_all()?;
     }
     Ok(())

@@ -139,6 +139,7 @@ where
 pub(super) fn connect(database: &Database) -> Result<AnyConnection, ConnectionError> {
     match database {
         Database::Sqlite(path) => {
+            sqlite_file::make_private(path);
             let mut sqlite = SqliteConnection::establish(&path.to_string_lossy())?;
             // FULL: an acknowledged commit survives a power loss, for some 3 ms a commit.
             sqlite

@@ -20,6 +20,19 @@ struct Line {
     text: String,
 }
 
+/// Makes the file of a database that is not there, its owner's alone: SQLite would let everybody
+/// read it, and gives its log the same mode. What fails here SQLite says better.
+pub(super) fn make_private(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let mut options = std::fs::OpenOptions::new();
+        let _ = options.write(true).create_new(true).mode(0o600).open(path);
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
 /// Checks that a file is a database of this product and that its pages fit together.
 pub(in crate::store) fn check(path: &Path) -> Result<(), StoreError> {
     let mut sqlite = open(path)?;
