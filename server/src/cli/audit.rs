@@ -1,7 +1,8 @@
 //! `audit`: the record of everything, and whether it is whole.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
+use switchover::Percent;
 
 use crate::cli::error::CliError;
 use crate::cli::output::{Field, Screen, moment};
@@ -78,6 +79,7 @@ pub(crate) fn entries(screen: &Screen, page: Page<AuditEntry>) -> String {
         "action",
         "route",
         "environment",
+        "what",
         "reason",
     ];
     screen.table(&header, rows)
@@ -112,6 +114,7 @@ fn row(entry: AuditEntry) -> Vec<Field> {
     } else {
         entry.action.into()
     };
+    let what = what(&entry.before, &entry.after);
     vec![
         entry.seq.to_string().into(),
         moment(entry.at).into(),
@@ -119,6 +122,63 @@ fn row(entry: AuditEntry) -> Vec<Field> {
         action,
         entry.route.unwrap_or_default().into(),
         entry.environment.unwrap_or_default().into(),
+        what.into(),
         entry.reason.into(),
     ]
+}
+
+/// What changed of a rollout, in a few words; empty when it was something else.
+fn what(before: &Value, after: &Value) -> String {
+    let moved = |name: &str, told: fn(&Value) -> Option<String>| {
+        let (from, to) = (told(before.get(name)?)?, told(after.get(name)?)?);
+        (from != to).then(|| format!("{from} → {to}"))
+    };
+    let halt = match (before.get("halt"), after.get("halt")) {
+        (Some(Value::Null), Some(Value::Object(_))) => Some("halted".to_owned()),
+        (Some(Value::Object(_)), Some(Value::Null)) => Some("resumed".to_owned()),
+        _ => None,
+    };
+    let parts = [
+        moved("stage", |stage| Some(stage.as_str()?.to_owned())),
+        moved("setting", setting),
+        halt,
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join(", ")
+}
+
+/// A setting as commands take it.
+fn setting(setting: &Value) -> Option<String> {
+    let mode = setting.get("mode")?.as_str()?;
+    let percent = setting.get("percent").cloned();
+    let percent = percent.and_then(|percent| serde_json::from_value::<Percent>(percent).ok());
+    Some(match percent {
+        Some(percent) => format!("{mode} {percent}"),
+        None => mode.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_says_what_changed() {
+        let state = |stage: &str, setting: Value, halt: Value| json!({ "stage": stage, "setting": setting, "halt": halt });
+        let (default, ramp) = (
+            json!({ "mode": "stage_default" }),
+            json!({ "mode": "ramp", "percent": 10 }),
+        );
+        let start = state("opt_in", default.clone(), Value::Null);
+        let ramped = state("opt_in", ramp, Value::Null);
+        let halted = state("opt_in", default.clone(), json!({ "by": "ann" }));
+        let back = state("ready_for_testing", default, json!({ "by": "ann" }));
+        assert_eq!(what(&start, &ramped), "stage_default → ramp 10 %");
+        assert_eq!(what(&start, &halted), "halted");
+        assert_eq!(what(&halted, &start), "resumed");
+        assert_eq!(what(&start, &back), "opt_in → ready_for_testing, halted");
+        for (before, after) in [(&start, &start), (&Value::Null, &start)] {
+            assert_eq!(what(before, after), "");
+        }
+    }
 }

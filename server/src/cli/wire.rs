@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::Value;
 use switchover::{Percent, Stage};
 
 #[derive(Debug, Deserialize)]
@@ -158,6 +159,10 @@ pub(crate) struct AuditEntry {
     pub(crate) route: Option<String>,
     pub(crate) environment: Option<String>,
     pub(crate) reason: String,
+    #[serde(default)]
+    pub(crate) before: Value,
+    #[serde(default)]
+    pub(crate) after: Value,
 }
 
 #[derive(Debug, Deserialize)]
