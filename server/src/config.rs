@@ -264,7 +264,8 @@ fn configured_key(given: &str) -> Result<TokenKeys, ConfigError> {
     Ok(TokenKeys::from_pem(&pem)?)
 }
 
-fn variable(name: &str) -> Option<String> {
+/// A variable of the environment that says something.
+pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -263,6 +263,47 @@ fn the_demo_ends_well() {
 }
 
 #[test]
+fn refusals_say_the_next_step() {
+    let place = Place::serving();
+    with_a_route(&place, "open");
+    let says = |arguments: &[&str], hint: &str| {
+        let refused = place.run(arguments);
+        assert_eq!(refused.status, 1, "{arguments:?}");
+        assert!(refused.err.contains(hint), "{arguments:?}: {}", refused.err);
+    };
+    says(&["gates", "nope", "dev"], "switchover route list");
+    says(&["gates", "count_commits", "nope"], "there are: dev, ");
+    for _ in 0..3 {
+        place.well(&["promote", "count_commits", "dev", "--reason=x"]);
+    }
+    let demote = ["demote", "count_commits", "dev", "--to=opt_out"];
+    says(
+        &[&demote[..], &["--reason=x"]].concat(),
+        "pass --break-glass",
+    );
+    let history = place.well(&["history", "count_commits"]);
+    assert!(history.contains("ready_for_testing → opt_in"), "{history}");
+}
+
+#[cfg(unix)]
+#[test]
+fn databases_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let place = Place::new();
+    place.well(&["sdk-key", "create", "--environment=dev", "--name=web"]);
+    let (database, backup) = (place.file("switchover.db"), place.file("backup.db"));
+    assert_eq!(mode(&database), 0o600);
+    place.well(&["backup", &backup]);
+    // As an earlier version made it.
+    std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let restored: Value =
+        serde_json::from_str(&place.well(&["restore", &backup, "--json"])).unwrap();
+    assert_eq!(mode(&database), 0o600);
+    assert_eq!(mode(restored["replaced"].as_str().unwrap()), 0o600);
+}
+
+#[test]
 fn commands_without_a_server_answer_programs_too() {
     let place = Place::new();
     let json = |arguments: &[&str]| -> Value {

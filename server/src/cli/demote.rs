@@ -42,6 +42,15 @@ pub(crate) fn run(file: &FileArgs, args: &DemoteArgs) -> Result<(), CliError> {
         "halt": args.halt,
         "cascade": args.cascade,
     });
-    let reply = session.post(&args.target.below("demotions"), &body)?;
+    let mut answered = session.post(&args.target.below("demotions"), &body);
+    if let Err(CliError::Refused(problem)) = &mut answered
+        && problem.code == "mandatory"
+        && !args.break_glass
+    {
+        // The server names the field; people have the argument.
+        problem.hint =
+            Some("pass --break-glass (and --halt to stop it in the same step)".to_owned());
+    }
+    let reply = answered?;
     session.show(&reply, |_, transition: Transition| told(&transition))
 }

@@ -13,6 +13,9 @@ pub(crate) struct Problem {
     /// Stable; programs branch on it.
     pub(crate) code: String,
     detail: String,
+    /// What to do next, in this program's own words.
+    #[serde(skip)]
+    pub(crate) hint: Option<String>,
     /// The answer as it came.
     #[serde(skip)]
     pub(crate) raw: String,
@@ -46,6 +49,19 @@ struct Ahead {
     stage: String,
 }
 
+impl Problem {
+    /// Whether it is that there is no such `what`.
+    pub(crate) fn is_missing(&self, what: &str) -> bool {
+        let said = self.detail.strip_prefix("there is no ");
+        self.status == 404 && said.is_some_and(|said| said.starts_with(&format!("{what} ")))
+    }
+
+    /// Whether it is that the token was good once.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.status == 401 && self.detail.contains("expired")
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)?;
@@ -70,9 +86,12 @@ impl fmt::Display for Problem {
         for ahead in &self.ahead {
             write!(f, "\n  {} is at {}", ahead.route, ahead.stage)?;
         }
-        match self.status {
-            401 => f.write_str("\n  pass it with --token or SWITCHOVER_TOKEN"),
-            _ => Ok(()),
+        if self.status == 401 {
+            f.write_str("\n  pass it with --token or SWITCHOVER_TOKEN")?;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\n  {hint}"),
+            None => Ok(()),
         }
     }
 }

@@ -9,17 +9,24 @@ use serde_json::Value;
 use crate::cli::api::{Api, Reply, is_on_this_machine};
 use crate::cli::error::CliError;
 use crate::cli::output::{Screen, say};
-use crate::config::{ClientArgs, Config, FileArgs};
+use crate::cli::problem::Problem;
+use crate::cli::wire::{Environment, Page};
+use crate::config::{self, ClientArgs, Config, FileArgs};
 use crate::domain::actor::{Actor, Role};
 
 /// How long a token lives that a command signs for itself.
 const OWN_TOKEN_MINUTES: i64 = 5;
+
+/// Where a token may be left for commands.
+const TOKEN: &str = "SWITCHOVER_TOKEN";
 
 /// A server, and a screen for its answers.
 pub(crate) struct Session {
     api: Api,
     screen: Screen,
     json: bool,
+    /// Without the token in the environment, commands would sign for themselves.
+    could_sign: bool,
 }
 
 impl Session {
@@ -29,7 +36,13 @@ impl Session {
             Some(token) => token.clone(),
             None => own_token(&config)?.ok_or_else(|| no_token(&config))?,
         };
-        Ok(Session::with_token(&config, args.json, &token))
+        let is_from_environment = config::variable(TOKEN).as_ref() == Some(&token);
+        Ok(Session {
+            could_sign: is_from_environment
+                && config.has_token_keys()
+                && is_on_this_machine(&config.url),
+            ..Session::with_token(&config, args.json, &token)
+        })
     }
 
     pub(crate) fn with_token(config: &Config, json: bool, token: &str) -> Session {
@@ -37,6 +50,7 @@ impl Session {
             api: Api::new(&config.url, token),
             screen: Screen::new(config.no_color),
             json,
+            could_sign: false,
         }
     }
 
@@ -91,10 +105,41 @@ impl Session {
 
     /// Programs that want JSON get refusals as JSON too.
     fn checked(&self, answered: Result<Reply, CliError>) -> Result<Reply, CliError> {
-        if let (true, Err(CliError::Refused(problem))) = (self.json, &answered) {
+        let mut problem = match answered {
+            Err(CliError::Refused(problem)) => problem,
+            other => return other,
+        };
+        if self.json {
             say(&problem.raw)?;
         }
-        answered
+        problem.hint = self.next_step(&problem);
+        Err(CliError::Refused(problem))
+    }
+
+    /// What helps after a refusal, where this program knows more than the server.
+    fn next_step(&self, problem: &Problem) -> Option<String> {
+        if problem.is_missing("route") {
+            return Some("see what there is: switchover route list".to_owned());
+        }
+        if problem.is_missing("environment") {
+            return Some(self.environments());
+        }
+        (self.could_sign && problem.is_expired()).then(|| {
+            "or unset SWITCHOVER_TOKEN: on the server's own machine commands sign for themselves"
+                .to_owned()
+        })
+    }
+
+    /// The environments that there are, or how to see them.
+    fn environments(&self) -> String {
+        let listed = self.api.get("/environments", &[]);
+        match listed.and_then(|reply| reply.read::<Page<Environment>>()) {
+            Ok(page) => {
+                let keys: Vec<String> = page.items.into_iter().map(|each| each.key).collect();
+                format!("there are: {}", keys.join(", "))
+            }
+            Err(_) => "see what there is: switchover environment list".to_owned(),
+        }
     }
 }
 
