@@ -403,3 +403,35 @@ pub(super) fn sort(error: DieselError) -> StoreError {
         other => StoreError::Unavailable(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::sql_types::Text;
+
+    use super::*;
+
+    #[derive(QueryableByName)]
+    struct Setting {
+        #[diesel(sql_type = Text)]
+        value: String,
+    }
+
+    /// A process that is killed cannot show what a power loss would take: the setting can.
+    #[test]
+    fn an_acknowledged_commit_is_on_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::Sqlite(directory.path().join("test.db"));
+        let mut connection = connect(&database).unwrap();
+        for (pragma, value) in [
+            ("synchronous", "2"),
+            ("journal_mode", "wal"),
+            ("foreign_keys", "1"),
+        ] {
+            let query = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
+            let setting: Setting = diesel::sql_query(query)
+                .get_result(&mut connection)
+                .unwrap();
+            assert_eq!(setting.value, value, "{pragma}");
+        }
+    }
+}
