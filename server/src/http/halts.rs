@@ -15,7 +15,7 @@ use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Change, OfRollout, Operator, without_tag};
 use crate::http::respond::{self, answer};
-use crate::http::rollouts::{TransitionBody, read_reason, transition};
+use crate::http::rollouts::{TransitionBody, change_rollout, read_reason};
 use crate::service::{self, Failure, HaltSelection, Services, Switched};
 use crate::store::Receipt;
 
@@ -197,19 +197,15 @@ async fn switch(
     change: Change<Operator, ReasonBody>,
     command: Command,
 ) -> Result<HttpResponse, Problem> {
-    app.blocking(move |services| {
-        let change_ = service::Change {
+    change_rollout(&app, change.ctx, StatusCode::OK, move || {
+        Ok(service::Change {
             target: target.0,
             command,
             reason: read_reason(&change.body.reason)?,
             cascade: false,
-        };
-        services.change_rollout(&change.ctx, &change_, &|changed| {
-            transition(StatusCode::OK, changed)
         })
     })
     .await
-    .map(answer)
 }
 
 /// A field that can be left out, but not be null.

@@ -15,8 +15,8 @@ use crate::domain::lifecycle::Command;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{By, Change, Maintainer, OfRollout, Operator, Order, Query, Viewer};
-use crate::http::respond::{self, answer};
-use crate::http::rollouts::{TransitionBody, read_cohort, read_reason, reason_or, transition};
+use crate::http::respond;
+use crate::http::rollouts::{TransitionBody, change_rollout, read_cohort, read_reason, reason_or};
 use crate::service;
 
 /// A promotion to be.
@@ -190,20 +190,16 @@ pub(crate) async fn promote(
     change: Change<Operator, PromotionBody>,
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
-    app.blocking(move |services| {
+    change_rollout(&app, change.ctx, StatusCode::CREATED, move || {
         let command = Command::Promote { to: body.to };
-        let change_ = service::Change {
+        Ok(service::Change {
             target: target.0,
             command,
             reason: read_reason(&body.reason)?,
             cascade: body.cascade,
-        };
-        services.change_rollout(&change.ctx, &change_, &|changed| {
-            transition(StatusCode::CREATED, changed)
         })
     })
     .await
-    .map(answer)
 }
 
 /// Demotes a rollout to an earlier stage.
@@ -221,24 +217,20 @@ pub(crate) async fn demote(
     change: Change<Operator, DemotionBody>,
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
-    app.blocking(move |services| {
+    change_rollout(&app, change.ctx, StatusCode::CREATED, move || {
         let command = Command::Demote {
             to: body.to,
             break_glass: body.break_glass,
             halt: body.halt,
         };
-        let change_ = service::Change {
+        Ok(service::Change {
             target: target.0,
             command,
             reason: read_reason(&body.reason)?,
             cascade: body.cascade,
-        };
-        services.change_rollout(&change.ctx, &change_, &|changed| {
-            transition(StatusCode::CREATED, changed)
         })
     })
     .await
-    .map(answer)
 }
 
 /// Opens an acceptance window: the route is tested here, up to a share and a time.
@@ -256,8 +248,8 @@ pub(crate) async fn open_window(
     change: Change<Maintainer, AcceptanceRequest>,
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
-    app.blocking(move |services| {
-        let change_ = service::Change {
+    change_rollout(&app, change.ctx, StatusCode::CREATED, move || {
+        Ok(service::Change {
             target: target.0,
             command: Command::OpenWindow {
                 until: body.until.trunc_subsecs(6),
@@ -267,13 +259,9 @@ pub(crate) async fn open_window(
             },
             reason: read_reason(&body.reason)?,
             cascade: false,
-        };
-        services.change_rollout(&change.ctx, &change_, &|changed| {
-            transition(StatusCode::CREATED, changed)
         })
     })
     .await
-    .map(answer)
 }
 
 /// Closes the acceptance window and takes the setting back.
@@ -290,17 +278,13 @@ pub(crate) async fn close_window(
     order: Order<Operator>,
     query: Query<ReasonQuery>,
 ) -> Result<HttpResponse, Problem> {
-    app.blocking(move |services| {
-        let change = service::Change {
+    change_rollout(&app, order.ctx, StatusCode::OK, move || {
+        Ok(service::Change {
             target: target.0,
             command: Command::CloseWindow,
             reason: reason_or(query.0.reason.as_deref(), "closed by hand")?,
             cascade: false,
-        };
-        services.change_rollout(&order.ctx, &change, &|changed| {
-            transition(StatusCode::OK, changed)
         })
     })
     .await
-    .map(answer)
 }

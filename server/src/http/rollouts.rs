@@ -19,7 +19,7 @@ use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{By, OfRollout, Viewer};
 use crate::http::respond;
-use crate::service::{Changed, Failure, rollout_tag};
+use crate::service::{Change, Changed, Ctx, Failure, rollout_tag};
 use crate::store::Receipt;
 
 /// A rollout: a route in one environment.
@@ -191,7 +191,7 @@ impl TryFrom<SettingBody> for Setting {
 }
 
 /// The receipt of a change of a rollout.
-pub(crate) fn transition(status: StatusCode, changed: &Changed) -> Receipt {
+fn transition(status: StatusCode, changed: &Changed) -> Receipt {
     let (before, after) = (&changed.before, &changed.after);
     let body = TransitionBody {
         action: changed.action.to_owned(),
@@ -217,6 +217,20 @@ pub(crate) fn transition(status: StatusCode, changed: &Changed) -> Receipt {
     };
     let tag = rollout_tag(&changed.version.epoch, after);
     respond::receipt(status, Some(tag), &body)
+}
+
+/// Carries out what the request says is to happen to a rollout, and shows what has.
+pub(crate) async fn change_rollout(
+    app: &Arc<App>,
+    ctx: Ctx,
+    status: StatusCode,
+    read: impl FnOnce() -> Result<Change, Failure> + Send + 'static,
+) -> Result<HttpResponse, Problem> {
+    app.blocking(move |services| {
+        services.change_rollout(&ctx, &read()?, &|changed| transition(status, changed))
+    })
+    .await
+    .map(respond::answer)
 }
 
 /// A reason, or the complaint that there is none.

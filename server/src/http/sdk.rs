@@ -45,7 +45,8 @@ pub(crate) async fn snapshot(
         .hub()
         .current(&caller.environment)
         .ok_or_else(not_published)?;
-    let mut response = if has(&request, published.etag()) {
+    let is_known = has(&request, published.etag());
+    let mut response = if is_known {
         HttpResponse::NotModified()
     } else {
         HttpResponse::Ok()
@@ -55,7 +56,7 @@ pub(crate) async fn snapshot(
     if let Some(away) = app.contact.lost_for() {
         response.insert_header(("Switchover-Stale", away.as_secs().to_string()));
     }
-    if has(&request, published.etag()) {
+    if is_known {
         return Ok(response.finish());
     }
     Ok(response

@@ -13,9 +13,8 @@ use crate::domain::lifecycle::Command;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Change, OfRollout, Operator};
-use crate::http::respond::answer;
 use crate::http::rollouts::{
-    SettingBody, SettingMode, TransitionBody, read_cohort, read_reason, transition,
+    SettingBody, SettingMode, TransitionBody, change_rollout, read_cohort, read_reason,
 };
 use crate::service;
 
@@ -62,23 +61,19 @@ pub(crate) async fn setting(
     change: Change<Operator, SettingRequest>,
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
-    app.blocking(move |services| {
+    change_rollout(&app, change.ctx, StatusCode::OK, move || {
         let setting = SettingBody {
             mode: body.mode,
             percent: body.percent,
         };
-        let change_ = service::Change {
+        Ok(service::Change {
             target: target.0,
             command: Command::Set(setting.try_into()?),
             reason: read_reason(&body.reason)?,
             cascade: false,
-        };
-        services.change_rollout(&change.ctx, &change_, &|changed| {
-            transition(StatusCode::OK, changed)
         })
     })
     .await
-    .map(answer)
 }
 
 /// Names the keys that are treated apart from the ramp.
@@ -96,8 +91,8 @@ pub(crate) async fn cohorts(
     change: Change<Operator, CohortsRequest>,
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
-    app.blocking(move |services| {
-        let change_ = service::Change {
+    change_rollout(&app, change.ctx, StatusCode::OK, move || {
+        Ok(service::Change {
             target: target.0,
             command: Command::SetCohorts {
                 include: read_cohort("include", body.include)?,
@@ -105,11 +100,7 @@ pub(crate) async fn cohorts(
             },
             reason: read_reason(&body.reason)?,
             cascade: false,
-        };
-        services.change_rollout(&change.ctx, &change_, &|changed| {
-            transition(StatusCode::OK, changed)
         })
     })
     .await
-    .map(answer)
 }

@@ -24,7 +24,6 @@ struct PublishedEntry {
 /// An environment's state, immutable.
 #[derive(Debug)]
 pub struct Published {
-    environment: EnvironmentKey,
     kind: EnvironmentKind,
     version: Version,
     etag: String,
@@ -84,7 +83,6 @@ impl Published {
         let data = write_snapshot(environment.as_str(), kind, &version, hash, all);
         let (event, snapshot) = event("snapshot", &version, &data);
         Ok(Published {
-            environment: environment.clone(),
             kind,
             etag: format!("\"{version}\""),
             version,
@@ -101,12 +99,6 @@ impl Published {
     #[must_use]
     pub fn version(&self) -> &Version {
         &self.version
-    }
-
-    /// The environment.
-    #[must_use]
-    pub fn environment(&self) -> &EnvironmentKey {
-        &self.environment
     }
 
     /// The tag of the snapshot: its version in quotes.
