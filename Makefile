@@ -5,7 +5,7 @@
 ## Every test, on SQLite and on PostgreSQL. Installs PostgreSQL where it is missing and it may.
 test:
 	@.ci/postgres
-	cargo test --workspace --locked
+	cargo test --workspace --locked --features switchover-server/test-clock
 	cargo test -p switchover --no-default-features --locked
 
 ## All that has to hold before a change lands.

@@ -20,6 +20,8 @@ mod approvals;
 mod authorization;
 mod bad_input;
 mod busy;
+#[cfg(feature = "test-clock")]
+mod clock;
 mod commands;
 mod conditions;
 mod crash;

@@ -148,10 +148,17 @@ pub fn run(cli: Cli) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     #[test]
     fn the_arguments_fit_together() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn only_a_build_for_tests_has_a_clock_that_moves() {
+        let serve = ["switchover", "serve", "--clock-file", "clock"];
+        let parsed = super::Cli::try_parse_from(serve);
+        assert_eq!(parsed.is_ok(), cfg!(feature = "test-clock"));
     }
 }

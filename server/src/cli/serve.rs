@@ -1,5 +1,8 @@
 //! `serve`: the server.
 
+#[cfg(feature = "test-clock")]
+mod moved_clock;
+
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
@@ -14,7 +17,7 @@ use crate::cli::output::say;
 use crate::config::{Config, FileArgs, LogFormat, ServeArgs};
 use crate::domain::actor::{Actor, Role};
 use crate::http::{Running, Server, ServerConfig, UNREAD};
-use crate::service::{Services, system_clock};
+use crate::service::{Clock, Services, system_clock};
 use crate::store::{Database, Store, StoreError};
 use crate::token::TokenKeys;
 
@@ -27,7 +30,7 @@ pub(crate) fn run(file: &FileArgs, args: &ServeArgs) -> Result<(), CliError> {
     start_logging(&config)?;
     make_private_dir(&config.data_dir)?;
     let keys = keys_with_first_token(&config)?;
-    let running = start(&config, Arc::clone(&keys))?;
+    let running = start(&config, Arc::clone(&keys), clock(args)?)?;
     if let Err(error) = announce(&config, &keys, &running) {
         // It is there to serve, not to be read.
         tracing::warn!(%error, "nobody reads where this server is");
@@ -37,12 +40,25 @@ pub(crate) fn run(file: &FileArgs, args: &ServeArgs) -> Result<(), CliError> {
         .map_err(|error| CliError::new(format!("serving failed: {error}")))
 }
 
-fn start(config: &Config, keys: Arc<TokenKeys>) -> Result<Running, CliError> {
+#[cfg(not(feature = "test-clock"))]
+fn clock(_: &ServeArgs) -> Result<Clock, CliError> {
+    Ok(system_clock())
+}
+
+#[cfg(feature = "test-clock")]
+fn clock(args: &ServeArgs) -> Result<Clock, CliError> {
+    match &args.clock_file {
+        None => Ok(system_clock()),
+        Some(file) => moved_clock::read_from(file.clone()),
+    }
+}
+
+fn start(config: &Config, keys: Arc<TokenKeys>, clock: Clock) -> Result<Running, CliError> {
     let database = &config.database;
     let opened =
         |error: StoreError| CliError::new(format!("cannot use {database}: {}", why(&error)));
     let store = Store::open(database.clone()).map_err(opened)?;
-    let services = Services::start(store, system_clock()).map_err(opened)?;
+    let services = Services::start(store, clock).map_err(opened)?;
     let server = ServerConfig {
         listen: config.listen.clone(),
         signals: true,

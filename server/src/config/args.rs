@@ -45,6 +45,11 @@ pub struct ServeArgs {
     /// How log lines are written, to standard error [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// File with the time by which the server's clock is ahead, read at every look at the clock: a
+    /// number of seconds, or a length such as 7d
+    #[cfg(feature = "test-clock")]
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub clock_file: Option<std::path::PathBuf>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "its type says it")]
     pub storage: StorageArgs,

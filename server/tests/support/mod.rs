@@ -4,12 +4,14 @@ mod app;
 mod client;
 mod database;
 pub(crate) mod history;
+mod place;
 mod postgres;
 mod sse;
 
 pub(crate) use app::{App, Who, at};
 pub(crate) use client::{Remote, Reply, raw, read_raw};
 pub(crate) use database::{Engine, TestDatabase};
+pub(crate) use place::Place;
 pub(crate) use sse::{Event, Events, StreamReader};
 
 use std::time::{Duration, Instant};

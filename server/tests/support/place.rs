@@ -1,0 +1,121 @@
+//! The program itself, on a data directory of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A data directory, and the server on it while there is one.
+pub(crate) struct Place {
+    data: TempDir,
+    server: Option<(Child, String)>,
+}
+
+/// What a command left behind.
+pub(crate) struct Done {
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        Place {
+            data: TempDir::new().unwrap(),
+            server: None,
+        }
+    }
+
+    pub(crate) fn serving() -> Place {
+        let mut place = Place::new();
+        place.start();
+        place
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    pub(crate) fn start_with(&mut self, more: &[&str]) {
+        let mut child = program(self.data.path())
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut url = None;
+        for line in lines {
+            let line = line.unwrap();
+            if let Some(page) = line.strip_prefix("page ") {
+                url = Some(page.trim().trim_end_matches('/').to_owned());
+            }
+            if line == "ready" {
+                break;
+            }
+        }
+        self.server = Some((child, url.expect("the server says where it is")));
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Some((mut child, _)) = self.server.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Done {
+        // Nobody listens on port 1.
+        let url = match &self.server {
+            Some((_, url)) => url.as_str(),
+            None => "http://127.0.0.1:1",
+        };
+        let output = program(self.data.path())
+            .args(arguments)
+            .env("SWITCHOVER_URL", url)
+            .output()
+            .unwrap();
+        Done {
+            status: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn well(&self, arguments: &[&str]) -> String {
+        let done = self.run(arguments);
+        assert_eq!(done.status, 0, "{arguments:?}: {}", done.err);
+        done.out
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.data.path().join(name).display().to_string()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn program(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchover"));
+    command
+        .stdin(Stdio::null())
+        .env_remove("SWITCHOVER_CONFIG")
+        .env_remove("SWITCHOVER_DATABASE_URL")
+        .env_remove("SWITCHOVER_LISTEN")
+        .env_remove("SWITCHOVER_SIGNING_KEY")
+        .env_remove("SWITCHOVER_TOKEN")
+        .env("USER", "tester")
+        .env("SWITCHOVER_DATA_DIR", data);
+    command
+}
