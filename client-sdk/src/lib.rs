@@ -67,7 +67,7 @@ pub use decide::{Decision, Path, Plan, Reason, Rule, Verdict, decide, plan};
 pub use explain::{Explanation, Layer, explain};
 pub use overrides::{FlagOverride, Overrides};
 pub use rollout::{
-    FlagName, InvalidName, InvalidPercent, Mirror, Percent, Rollout, RouteKey, Setting,
+    FlagName, InvalidName, InvalidPercent, Mirror, Percent, ReleaseName, Rollout, RouteKey, Setting,
 };
 pub use snapshot::{
     ContentHash, InvalidVersion, MAX_ROUTES, MAX_SNAPSHOT_BYTES, Snapshot, SnapshotError, Version,

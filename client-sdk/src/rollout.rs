@@ -20,6 +20,11 @@ pub struct RouteKey(Box<str>);
 #[serde(transparent)]
 pub struct FlagName(Box<str>);
 
+/// The name of a release: up to 64 letters, digits, `.`, `_` and `-`, the first a letter or a digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ReleaseName(Box<str>);
+
 /// The text is not a name of its kind. The message says what one looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidName(&'static str);
@@ -87,12 +92,26 @@ name!(
     "a flag is an upper-case letter, then up to 126 upper-case letters, digits or underscores"
 );
 
+name!(
+    ReleaseName,
+    valid_release,
+    "a release is named by a letter or a digit, then up to 63 letters, digits, dots, underscores or \
+     hyphens"
+);
+
 fn valid_key(text: &[u8]) -> bool {
     valid(text, 63, u8::is_ascii_lowercase)
 }
 
 fn valid_flag(text: &[u8]) -> bool {
     valid(text, 127, u8::is_ascii_uppercase)
+}
+
+fn valid_release(text: &[u8]) -> bool {
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    text.len() <= 64
+        && text.first().is_some_and(u8::is_ascii_alphanumeric)
+        && text.iter().all(legal)
 }
 
 fn valid(text: &[u8], longest: usize, letter: fn(&u8) -> bool) -> bool {
@@ -299,6 +318,12 @@ mod tests {
         }
         for bad in ["", "_a", "0a", "A", "a-b", "ä", &"a".repeat(64)] {
             assert!(bad.parse::<RouteKey>().is_err(), "{bad}");
+        }
+        for good in ["1", "17.5.0", "v1_rc-2", &"a".repeat(64)] {
+            assert!(good.parse::<ReleaseName>().is_ok(), "{good}");
+        }
+        for bad in ["", ".", "-1", "1/2", "1 2", "1\n", "ä", &"a".repeat(65)] {
+            assert!(bad.parse::<ReleaseName>().is_err(), "{bad}");
         }
         assert_eq!(
             "GITALY_COUNT_COMMITS".parse::<FlagName>().unwrap().prefix(),

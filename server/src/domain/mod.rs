@@ -5,6 +5,7 @@
 pub mod actor;
 pub mod approval;
 pub mod audit;
+pub mod census;
 pub mod environment;
 pub mod exposure;
 pub mod gate;
@@ -12,6 +13,7 @@ pub mod lifecycle;
 pub mod naming;
 pub mod policy;
 pub mod refusal;
+pub mod release;
 pub mod rollout;
 pub mod route;
 pub mod text;

@@ -13,8 +13,9 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrati
 
 use crate::store::StoreError;
 use crate::store::audit::AuditRow;
+use crate::store::releases::ReleaseStageRow;
 use crate::store::rows::RolloutRow;
-use crate::store::schema::{audit, rollouts};
+use crate::store::schema::{audit, release_stages, rollouts};
 
 pub use sqlite_file::Alone;
 pub(super) use sqlite_file::{check, hold_alone};
@@ -346,6 +347,22 @@ pub(super) fn insert_rollouts(
 ) -> QueryResult<()> {
     for batch in rows.chunks(BATCH) {
         let insert = diesel::insert_into(rollouts::table).values(batch);
+        match connection {
+            AnyConnection::Sqlite(sqlite) => insert.execute(sqlite)?,
+            #[cfg(feature = "postgres")]
+            AnyConnection::Postgres(postgres) => insert.execute(postgres)?,
+        };
+    }
+    Ok(())
+}
+
+/// Inserts the stages of many routes in few statements.
+pub(super) fn insert_release_stages(
+    connection: &mut AnyConnection,
+    rows: &[ReleaseStageRow],
+) -> QueryResult<()> {
+    for batch in rows.chunks(BATCH) {
+        let insert = diesel::insert_into(release_stages::table).values(batch);
         match connection {
             AnyConnection::Sqlite(sqlite) => insert.execute(sqlite)?,
             #[cfg(feature = "postgres")]

@@ -6,12 +6,14 @@
 
 mod approvals;
 mod audit;
+mod censuses;
 mod dialect;
 mod environments;
 mod idempotency;
 mod keys;
 mod meta;
 mod published;
+mod releases;
 mod rollouts;
 mod routes;
 mod rows;

@@ -62,5 +62,25 @@ diesel::table! {
         status -> Integer, etag -> Nullable<Text>, body -> Text, created_at -> Timestamp,
     }
 }
+diesel::table! {
+    releases (environment, name) {
+        environment -> Text, name -> Text, build -> BigInt, state -> Text,
+        follows -> Nullable<Text>, based_on -> Nullable<Text>, routes -> BigInt, digest -> Text,
+        manifest -> Text, frozen_at -> Timestamp, built_at -> Timestamp, built_by -> Text,
+        published_at -> Nullable<Timestamp>, published_by -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    release_stages (environment, route, release) {
+        environment -> Text, route -> Text, release -> Text, stage -> Text,
+    }
+}
+diesel::table! {
+    censuses (environment, site) {
+        environment -> Text, site -> Text, release -> Nullable<Text>, taken_at -> Timestamp,
+        imported_at -> Timestamp, imported_by -> Text, overrides -> Text, ignored -> Text,
+    }
+}
 diesel::joinable!(rollouts -> routes (route));
 diesel::allow_tables_to_appear_in_same_query!(rollouts, routes, requirements);
+diesel::allow_tables_to_appear_in_same_query!(releases, release_stages);

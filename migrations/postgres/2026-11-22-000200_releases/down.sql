@@ -1,0 +1,3 @@
+DROP TABLE censuses;
+DROP TABLE release_stages;
+DROP TABLE releases;
