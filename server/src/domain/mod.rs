@@ -11,6 +11,7 @@ pub mod exposure;
 pub mod gate;
 pub mod lifecycle;
 pub mod naming;
+pub mod plan;
 pub mod policy;
 pub mod refusal;
 pub mod release;

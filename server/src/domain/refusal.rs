@@ -6,6 +6,7 @@ use switchover::{RouteKey, Stage};
 
 use crate::domain::actor::Role;
 use crate::domain::gate::GateReport;
+use crate::domain::plan::OpenStep;
 
 /// Why something may not happen. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,13 @@ pub enum Refusal {
         /// What would be right.
         detail: String,
     },
+    /// Steps of a plan that have to be done before.
+    OutOfOrder {
+        /// The step that was to be ticked.
+        step: String,
+        /// Those that are not done.
+        missing: Vec<OpenStep>,
+    },
     /// A value that cannot be.
     Invalid {
         /// Which field.
@@ -69,6 +77,14 @@ impl fmt::Display for Refusal {
                 f,
                 "`{route}` is retired, which is final: it stays mandatory for ever"
             ),
+            Refusal::OutOfOrder { step, missing } => {
+                let named: Vec<String> = missing.iter().take(3).map(OpenStep::brief).collect();
+                write!(f, "before `{step}`, do: {}", named.join("; "))?;
+                match missing.len().saturating_sub(named.len()) {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more"),
+                }
+            }
             Refusal::Invalid { field, detail } => write!(f, "{field}: {detail}"),
         }
     }

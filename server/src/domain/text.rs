@@ -43,8 +43,14 @@ pub fn bounded(text: &str, longest: usize) -> Option<String> {
     let text = text.trim();
     let clean = text
         .chars()
-        .all(|c| matches!(c, '\n' | '\r' | '\t') || !c.is_control() && !turns(c));
+        .all(|c| matches!(c, '\n' | '\r' | '\t') || !misleads(c));
     (!text.is_empty() && clean && text.chars().count() <= longest).then(|| text.to_owned())
+}
+
+/// Whether a character controls a terminal or turns the direction of writing.
+#[must_use]
+pub fn misleads(c: char) -> bool {
+    c.is_control() || turns(c)
 }
 
 /// Whether a character makes readers see the others in another order than machines do.

@@ -33,6 +33,7 @@ pub(crate) enum Code {
     MethodNotAllowed,
     NameTaken,
     NotFound,
+    OutOfOrder,
     PayloadTooLarge,
     PreconditionFailed,
     Retired,
@@ -105,6 +106,11 @@ impl Code {
             ),
             Code::NameTaken => ("name_taken", StatusCode::CONFLICT, "The name is taken"),
             Code::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
+            Code::OutOfOrder => (
+                "out_of_order",
+                StatusCode::CONFLICT,
+                "Steps that come before are not done",
+            ),
             Code::PayloadTooLarge => (
                 "payload_too_large",
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -129,7 +135,7 @@ impl Code {
             Code::UnsupportedMediaType => (
                 "unsupported_media_type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "The body is not JSON",
+                "The body is of another kind",
             ),
             Code::WindowNeeded => (
                 "window_needed",
@@ -314,6 +320,9 @@ fn refused(refusal: Refusal, detail: String) -> Problem {
                 .map(|(route, stage)| json!({ "route": route, "stage": stage }))
                 .collect();
             Problem::new(Code::DependentsAhead, detail).with("ahead", Value::Array(ahead))
+        }
+        Refusal::OutOfOrder { missing, .. } => {
+            Problem::new(Code::OutOfOrder, detail).with("missing", json!(missing))
         }
         Refusal::Invalid { field, detail } => Problem::new(Code::Invalid, detail.clone())
             .with_errors(&[FieldError::new(field, detail)]),

@@ -12,6 +12,7 @@ mod environments;
 mod idempotency;
 mod keys;
 mod meta;
+mod plans;
 mod published;
 mod releases;
 mod rollouts;

@@ -37,6 +37,21 @@ diesel::table! {
     }
 }
 diesel::table! {
+    plans (route) {
+        route -> Text, source -> Nullable<Text>, ordered -> Nullable<Bool>, revision -> BigInt,
+        put_by -> Text, put_at -> Timestamp,
+    }
+}
+diesel::table! {
+    plan_gates (route, section) { route -> Text, section -> Text, gate -> Nullable<Text>, }
+}
+diesel::table! {
+    plan_steps (route, step) {
+        route -> Text, step -> Text, done -> Nullable<Bool>, done_by -> Nullable<Text>,
+        done_at -> Nullable<Timestamp>, note -> Nullable<Text>, waits_for -> Nullable<Text>,
+    }
+}
+diesel::table! {
     audit_head (id) { id -> Integer, seq -> BigInt, hash -> Text, }
 }
 diesel::table! {

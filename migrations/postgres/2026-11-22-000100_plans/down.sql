@@ -1,0 +1,3 @@
+DROP TABLE plan_steps;
+DROP TABLE plan_gates;
+DROP TABLE plans;
