@@ -182,15 +182,24 @@ fn nothing_has_a_tag_that_was_made_up() {
             ("POST", "approvals") => Some(json!({ "to": "opt_in" })),
             ("POST", "promotions") => Some(json!({ "to": "opt_in", "reason": "r" })),
             ("POST", "demotions") => Some(json!({ "to": "ready_for_testing", "reason": "r" })),
+            ("POST", "preparation") => Some(json!({ "action": "shelve", "reason": "r" })),
+            ("POST", "confirmation") => Some(json!({})),
+            ("PUT", "{name}") => Some(json!({ "owner": "o", "description": "d", "reason": "r" })),
             ("PUT", "setting") => Some(json!({ "mode": "on", "reason": "r" })),
             ("PUT", "cohorts") => Some(json!({ "include": [], "exclude": ["k"], "reason": "r" })),
             _ => Some(json!({ "reason": "r" })),
         };
+        let asks_why = operation.method == "DELETE" || last == "runbook";
+        let query = if asks_why { "?reason=r" } else { "" };
         let request = app
-            .request(&operation.method, &operation.address())
+            .request(&operation.method, &(operation.address() + query))
             .by(Who::ADMIN)
             .header("if-match", "\"bogus\"");
         let reply = match &body {
+            Some(_) if last == "runbook" => {
+                let request = request.header("content-type", "text/markdown");
+                request.body("# x").send()
+            }
             Some(body) => request.json(body).send(),
             None => request.send(),
         };

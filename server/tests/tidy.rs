@@ -156,6 +156,7 @@ fn rows_stay_in_the_store() {
             "RouteRow",
             "EnvironmentRow",
             "ApprovalRow",
+            "ExternalRow",
             "store::schema",
             "store::rows",
         ];

@@ -31,6 +31,8 @@ pub enum Refusal {
     Halted(String),
     /// The stage is mandatory, and nothing but a demotion changes that.
     Mandatory(String),
+    /// The route is not ready, so that it is in no environment yet.
+    NotReady(String),
     /// The route is retired, which is final.
     Retired(RouteKey),
     /// It would raise exposure before opt-in outside an acceptance window.
@@ -65,6 +67,7 @@ impl fmt::Display for Refusal {
             | Refusal::Halted(detail)
             | Refusal::Mandatory(detail)
             | Refusal::WindowNeeded(detail)
+            | Refusal::NotReady(detail)
             | Refusal::Dependents { detail, .. } => f.write_str(detail),
             Refusal::GatesNotMet { to, gates } => {
                 let names: Vec<&str> = gates.iter().map(|report| report.gate).collect();

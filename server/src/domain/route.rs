@@ -8,6 +8,9 @@ use switchover::{FlagName, RouteKey};
 
 use crate::domain::naming::Endpoint;
 use crate::domain::policy::PolicyName;
+use crate::domain::preparation::Preparation;
+use crate::domain::refusal::Refusal;
+use crate::domain::schedule::Schedule;
 use crate::domain::text::bounded;
 
 /// What a call of the route does.
@@ -89,12 +92,46 @@ pub struct RouteSpec {
 pub struct Route {
     /// What was said of it.
     pub spec: RouteSpec,
+    /// How far its preparation is; `None` for one that was ready from the start.
+    pub preparation: Option<Preparation>,
+    /// When it is to reach its stages.
+    pub schedule: Schedule,
     /// Since when it is retired: final, and mandatory for ever.
     pub retired_at: Option<DateTime<Utc>>,
     /// Counts its changes.
     pub revision: u64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+}
+
+impl Route {
+    /// Whether it may be published: before, it is in no environment.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let preparation = self.preparation.as_ref();
+        preparation.is_none_or(Preparation::is_ready)
+    }
+
+    /// What its preparation is at: phases, or `shelved`, or `ready`.
+    #[must_use]
+    pub fn at(&self) -> Vec<&'static str> {
+        let preparation = self.preparation.as_ref();
+        preparation.map_or_else(|| vec!["ready"], Preparation::at)
+    }
+
+    /// Why nothing can be done with it in an environment yet, and what comes first.
+    #[must_use]
+    pub fn not_ready(&self) -> Refusal {
+        let key = &self.spec.key;
+        let preparation = self.preparation.as_ref();
+        let next = preparation.map(|preparation| preparation.next_step(key));
+        Refusal::NotReady(format!(
+            "`{key}` is not ready ({}), so it is in no environment yet and its callers take the old \
+             path: {}",
+            self.at().join(", "),
+            next.unwrap_or_default()
+        ))
+    }
 }
 
 /// A complaint about one field of what somebody sent.

@@ -41,10 +41,15 @@ impl fmt::Display for Reason {
 #[must_use]
 pub fn bounded(text: &str, longest: usize) -> Option<String> {
     let text = text.trim();
-    let clean = text
-        .chars()
-        .all(|c| matches!(c, '\n' | '\r' | '\t') || !misleads(c));
-    (!text.is_empty() && clean && text.chars().count() <= longest).then(|| text.to_owned())
+    (!text.is_empty() && is_clean(text) && text.chars().count() <= longest).then(|| text.to_owned())
+}
+
+/// Whether a text has no character that controls a terminal or turns the direction of writing (line
+/// breaks and tabs are fine).
+#[must_use]
+pub fn is_clean(text: &str) -> bool {
+    text.chars()
+        .all(|c| matches!(c, '\n' | '\r' | '\t') || !misleads(c))
 }
 
 /// Whether a character controls a terminal or turns the direction of writing.

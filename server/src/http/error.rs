@@ -33,6 +33,7 @@ pub(crate) enum Code {
     MethodNotAllowed,
     NameTaken,
     NotFound,
+    NotReady,
     OutOfOrder,
     PayloadTooLarge,
     PreconditionFailed,
@@ -106,6 +107,11 @@ impl Code {
             ),
             Code::NameTaken => ("name_taken", StatusCode::CONFLICT, "The name is taken"),
             Code::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
+            Code::NotReady => (
+                "not_ready",
+                StatusCode::CONFLICT,
+                "The route is still being prepared",
+            ),
             Code::OutOfOrder => (
                 "out_of_order",
                 StatusCode::CONFLICT,
@@ -286,6 +292,10 @@ impl From<Failure> for Problem {
                 Problem::new(Code::ImportRefused, detail).with("rows", Value::Array(rows))
             }
             Failure::Conflict(_) => Problem::new(Code::Conflict, detail),
+            Failure::Precondition { current } if current.is_empty() => Problem::new(
+                Code::PreconditionFailed,
+                format!("{detail}: leave If-Match out"),
+            ),
             Failure::Precondition { current } => {
                 let detail = format!("{detail}; read it again and decide anew");
                 Problem::new(Code::PreconditionFailed, detail).with("etag", json!(current))
@@ -313,6 +323,7 @@ fn refused(refusal: Refusal, detail: String) -> Problem {
         Refusal::Halted(_) => Problem::new(Code::Halted, detail),
         Refusal::Mandatory(_) => Problem::new(Code::Mandatory, detail),
         Refusal::Retired(_) => Problem::new(Code::Retired, detail),
+        Refusal::NotReady(_) => Problem::new(Code::NotReady, detail),
         Refusal::WindowNeeded(_) => Problem::new(Code::WindowNeeded, detail),
         Refusal::Dependents { ahead, .. } => {
             let ahead: Vec<Value> = ahead

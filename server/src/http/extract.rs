@@ -25,6 +25,8 @@ use crate::store::IdempotencyKey;
 const LARGEST_BODY: usize = 64 * 1024;
 /// The largest import.
 pub(crate) const LARGEST_IMPORT: usize = 8 * 1024 * 1024;
+/// What a body is, by name and by type.
+const JSON: (&str, &str) = ("JSON", "application/json");
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -109,7 +111,7 @@ impl<R: MinRole, T: DeserializeOwned + 'static> FromRequest for Change<R, T> {
         let payload = payload.take();
         Box::pin(async move {
             let actor = authorise::<R>(&request)?;
-            let bytes = read_body(&request, payload, R::LARGEST_BODY).await?;
+            let bytes = read_body(&request, payload, JSON, R::LARGEST_BODY).await?;
             let body = parse(&bytes)?;
             Ok(Change {
                 ctx: context(&request, actor, &bytes)?,
@@ -135,7 +137,7 @@ impl<R: MinRole, T: DeserializeOwned + 'static> FromRequest for Ask<R, T> {
         let payload = payload.take();
         Box::pin(async move {
             authorise::<R>(&request)?;
-            let bytes = read_body(&request, payload, R::LARGEST_BODY).await?;
+            let bytes = read_body(&request, payload, JSON, R::LARGEST_BODY).await?;
             Ok(Ask {
                 body: parse(&bytes)?,
                 role: PhantomData,
@@ -237,7 +239,7 @@ pub(crate) fn app(request: &HttpRequest) -> Result<&Arc<App>, Problem> {
         .ok_or_else(|| Problem::new(Code::Internal, "the server is not set up"))
 }
 
-fn authorise<R: MinRole>(request: &HttpRequest) -> Result<Actor, Problem> {
+pub(super) fn authorise<R: MinRole>(request: &HttpRequest) -> Result<Actor, Problem> {
     let app = app(request)?;
     let token = bearer(request.headers(), "token")?;
     let claims = app
@@ -296,7 +298,7 @@ pub(crate) fn without_tag(ctx: &Ctx) -> Result<(), Problem> {
     }
 }
 
-fn context(request: &HttpRequest, actor: Actor, body: &Bytes) -> Result<Ctx, Problem> {
+pub(super) fn context(request: &HttpRequest, actor: Actor, body: &Bytes) -> Result<Ctx, Problem> {
     let key = match request.headers().get("idempotency-key") {
         None => None,
         Some(value) => Some(plain("Idempotency-Key", value)?.to_owned()),
@@ -344,21 +346,22 @@ fn plain<'a>(name: &str, value: &'a HeaderValue) -> Result<&'a str, Problem> {
         .map_err(|_| Problem::malformed(format!("the header {name} is not plain text")))
 }
 
-async fn read_body(
+pub(super) async fn read_body(
     request: &HttpRequest,
     payload: Payload,
+    (name, kind): (&str, &str),
     limit: usize,
 ) -> Result<Bytes, Problem> {
-    let json = request
+    let fits = request
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    if !json {
+        .is_some_and(|said| said.trim().eq_ignore_ascii_case(kind));
+    if !fits {
         return Err(Problem::new(
             Code::UnsupportedMediaType,
-            "send the body as JSON, with the header `Content-Type: application/json`",
+            format!("send the body as {name}, with the header `Content-Type: {kind}`"),
         ));
     }
     match tokio::time::timeout(BODY_DEADLINE, collect(payload, limit)).await {

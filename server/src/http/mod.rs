@@ -7,15 +7,20 @@ mod audit;
 mod environments;
 mod error;
 mod explain;
+mod externals;
 mod extract;
 mod halts;
 mod health;
 mod log;
+mod markdown;
 mod openapi;
+mod preparation;
 mod promotions;
 mod respond;
 mod rollouts;
+mod route_list;
 mod routes;
+mod runbooks;
 mod sdk;
 mod server;
 mod settings;
@@ -99,10 +104,20 @@ handlers! {
     serve_api, document_api:
     routes::create,
     routes::import,
-    routes::list,
+    route_list::list,
     routes::show,
     routes::patch,
     routes::retire,
+    preparation::prepare,
+    runbooks::show,
+    runbooks::put,
+    runbooks::remove,
+    externals::list,
+    externals::show,
+    externals::put,
+    externals::remove,
+    externals::confirm,
+    externals::withdraw,
     environments::list,
     environments::show,
     environments::create,

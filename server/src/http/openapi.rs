@@ -120,7 +120,7 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         (changes, "409", "The rules or the record do not allow it"),
         (changes, "412", "It has changed in the meantime"),
         (has_body, "413", "The body is too large"),
-        (has_body, "415", "The body is not JSON"),
+        (has_body, "415", "The body is of another kind"),
         (changes, "422", "Values are not valid"),
         (true, "503", "Not possible right now"),
     ];

@@ -1,4 +1,4 @@
-//! Routes: created, imported, listed, changed, retired.
+//! Routes: created, imported, shown, changed, retired.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,19 +8,20 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
-use switchover::{RouteKey, Stage};
-use utoipa::{IntoParams, ToSchema};
+use switchover::RouteKey;
+use utoipa::ToSchema;
 
-use crate::domain::route::{Links, Operation, RawRoute};
+use crate::domain::route::{FieldError, Links, Operation, RawRoute};
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{
-    By, Change, Importer, Maintainer, Operator, Query, Viewer, in_path, without_tag,
+    By, Change, Importer, Maintainer, Operator, Viewer, in_path, without_tag,
 };
-use crate::http::respond::{self, Page, answer};
+use crate::http::preparation::{MilestoneBody, NewPreparationBody, PreparationBody};
+use crate::http::respond::{self, answer};
 use crate::http::rollouts::{RolloutBody, read_reason};
-use crate::service::{Failure, RoutePatch, RouteWithRollouts};
-use crate::store::{Receipt, RouteFilter};
+use crate::service::{Failure, NewRoute, RoutePatch, RouteWithRollouts, RowErrors};
+use crate::store::Receipt;
 
 /// The most routes that one import may have.
 const LARGEST_IMPORT: usize = 10_000;
@@ -78,12 +79,16 @@ struct NewRouteBody {
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
+    /// Whom to ask. The usual names: `technical_lead`, `database`, `on_call`.
+    #[schema(example = json!({ "technical_lead": "jane@example.com", "on_call": "#gitaly" }))]
     contacts: BTreeMap<String, String>,
     #[serde(default)]
     #[schema(max_length = 4000)]
     description: String,
     #[serde(default)]
     links: LinksBody,
+    /// What it is to be prepared by; without it, the route is ready for testing at once.
+    preparation: Option<NewPreparationBody>,
 }
 
 /// What is to be different about a route; what is left out stays.
@@ -104,6 +109,10 @@ struct RoutePatchBody {
     contacts: Option<BTreeMap<String, String>>,
     description: Option<String>,
     links: Option<LinksBody>,
+    /// The days, in UTC, on which it is to reach stages: by environment, then by stage. It replaces
+    /// the schedule before.
+    #[schema(example = json!({ "production": { "opt_in": "2026-12-01" } }))]
+    schedule: Option<BTreeMap<String, BTreeMap<String, String>>>,
     /// Demote it where it would be ahead of what it requires.
     #[serde(default)]
     cascade: bool,
@@ -127,9 +136,9 @@ struct RetirementBody {
 /// A route with where it stands in every environment.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Route)]
-struct RouteBody {
+pub(super) struct RouteBody {
     #[schema(example = "count_commits")]
-    key: String,
+    pub(super) key: String,
     #[schema(example = "GITALY_COUNT_COMMITS")]
     flag: String,
     #[schema(example = "gitaly.CommitService/CountCommits")]
@@ -143,6 +152,12 @@ struct RouteBody {
     contacts: BTreeMap<String, String>,
     description: String,
     links: LinksBody,
+    /// Whether it is published; before, it is in no environment and has no rollouts.
+    ready: bool,
+    /// Null for a route that was ready when it was created.
+    preparation: Option<PreparationBody>,
+    /// The stages that are planned or reached, by environment and stage.
+    schedule: Vec<MilestoneBody>,
     /// Since when it is retired: final, and mandatory for ever.
     retired_at: Option<DateTime<Utc>>,
     revision: u64,
@@ -167,26 +182,6 @@ struct ImportedRow {
     key: String,
     #[schema(example = "created")]
     status: String,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct RoutesQuery {
-    /// Only routes at this stage, in `environment` or anywhere.
-    stage: Option<Stage>,
-    /// The environment that `stage` speaks of.
-    environment: Option<String>,
-    /// Only routes of this owner.
-    owner: Option<String>,
-    /// Only routes under this policy.
-    policy: Option<String>,
-    /// Only routes with this text in key, flag, endpoint or description.
-    q: Option<String>,
-    /// 1 to 1,000; 50 when nothing is said.
-    limit: Option<usize>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 impl From<OperationBody> for Operation {
@@ -220,22 +215,34 @@ impl From<LinksBody> for Links {
     }
 }
 
-impl From<NewRouteBody> for RawRoute {
-    fn from(body: NewRouteBody) -> RawRoute {
-        RawRoute {
-            endpoint: body.endpoint,
-            key: body.key,
-            flag: body.flag,
-            operation: body.operation.into(),
-            owner: body.owner,
-            policy: body.policy,
-            requires: body.requires,
-            ramp_group: body.ramp_group,
-            labels: body.labels,
-            contacts: body.contacts,
-            description: body.description,
-            links: body.links.into(),
-        }
+impl NewRouteBody {
+    fn into_new(self) -> Result<NewRoute, Vec<FieldError>> {
+        let preparation = self
+            .preparation
+            .map(NewPreparationBody::begin)
+            .transpose()?;
+        let raw = RawRoute {
+            endpoint: self.endpoint,
+            key: self.key,
+            flag: self.flag,
+            operation: self.operation.into(),
+            owner: self.owner,
+            policy: self.policy,
+            requires: self.requires,
+            ramp_group: self.ramp_group,
+            labels: self.labels,
+            contacts: self.contacts,
+            description: self.description,
+            links: self.links.into(),
+        };
+        Ok(NewRoute { raw, preparation })
+    }
+}
+
+impl RouteBody {
+    /// Its place in the backlog.
+    pub(super) fn priority(&self) -> Option<u32> {
+        self.preparation.as_ref()?.priority
     }
 }
 
@@ -260,6 +267,9 @@ impl From<&RouteWithRollouts> for RouteBody {
                 alert: spec.links.alert,
                 issue: spec.links.issue,
             },
+            ready: found.route.is_ready(),
+            preparation: PreparationBody::of(&found.route),
+            schedule: found.milestones.iter().map(MilestoneBody::from).collect(),
             retired_at: found.route.retired_at,
             revision: found.route.revision,
             created_at: found.route.created_at,
@@ -272,7 +282,7 @@ impl From<&RouteWithRollouts> for RouteBody {
     }
 }
 
-/// Creates a route, ready for testing in every environment.
+/// Creates a route: ready for testing in every environment or, with `preparation`, in analysis.
 #[utoipa::path(
     tag = "routes",
     request_body = NewRouteBody,
@@ -286,9 +296,8 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, Problem> {
     without_tag(&change.ctx)?;
     app.blocking(move |services| {
-        services.create_route(&change.ctx, change.body.into(), &|found| {
-            shown(StatusCode::CREATED, found)
-        })
+        let new = change.body.into_new().map_err(Failure::Invalid)?;
+        services.create_route(&change.ctx, new, &|found| shown(StatusCode::CREATED, found))
     })
     .await
     .map(answer)
@@ -312,7 +321,7 @@ pub(crate) async fn import(
             let detail = format!("an import has at most {LARGEST_IMPORT} routes");
             return Err(Failure::invalid("", detail));
         }
-        let rows = change.body.into_iter().map(RawRoute::from).collect();
+        let rows = new_rows(change.body)?;
         services.import_routes(&change.ctx, rows, &|keys: &Vec<RouteKey>| {
             let rows = keys.iter().enumerate().map(|(index, key)| ImportedRow {
                 index,
@@ -328,38 +337,6 @@ pub(crate) async fn import(
     })
     .await
     .map(answer)
-}
-
-/// Lists routes by key, with where each stands.
-#[utoipa::path(
-    tag = "routes",
-    params(RoutesQuery),
-    responses((status = 200, body = Page<RouteBody>)),
-    security(("token" = ["viewer"]))
-)]
-#[get("/routes")]
-pub(crate) async fn list(
-    app: Data<Arc<App>>,
-    _by: By<Viewer>,
-    query: Query<RoutesQuery>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
-    let query = query.0;
-    let limit = respond::read_limit(query.limit)?;
-    let filter = RouteFilter {
-        stage: query.stage,
-        environment: query.environment,
-        owner: query.owner,
-        policy: query.policy,
-        text: query.q,
-        after: respond::read_cursor(query.cursor.as_ref())?,
-    };
-    let found = app
-        .blocking(move |services| services.routes(&filter, limit + 1))
-        .await?;
-    let bodies = found.iter().map(RouteBody::from).collect();
-    let page = Page::of(bodies, limit, |route: &RouteBody| route.key.clone());
-    Ok(respond::resource(&request, None, &page))
 }
 
 /// One route, with where it stands.
@@ -410,6 +387,7 @@ pub(crate) async fn patch(
             contacts: body.contacts,
             description: body.description,
             links: body.links.map(Links::from),
+            schedule: body.schedule,
             cascade: body.cascade,
         };
         services.patch_route(&change.ctx, &key, &patch, &reason, &|found| {
@@ -445,7 +423,24 @@ pub(crate) async fn retire(
     .map(answer)
 }
 
-fn shown(status: StatusCode, found: &RouteWithRollouts) -> Receipt {
+/// Every row, or all that is wrong with their preparations.
+fn new_rows(bodies: Vec<NewRouteBody>) -> Result<Vec<NewRoute>, Failure> {
+    let mut rows = Vec::with_capacity(bodies.len());
+    let mut refused = Vec::new();
+    for (index, body) in bodies.into_iter().enumerate() {
+        match body.into_new() {
+            Ok(row) => rows.push(row),
+            Err(errors) => refused.push(RowErrors { index, errors }),
+        }
+    }
+    if refused.is_empty() {
+        Ok(rows)
+    } else {
+        Err(Failure::Rows(refused))
+    }
+}
+
+pub(super) fn shown(status: StatusCode, found: &RouteWithRollouts) -> Receipt {
     respond::receipt(status, Some(found.tag.clone()), &RouteBody::from(found))
 }
 

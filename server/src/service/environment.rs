@@ -8,6 +8,7 @@ use switchover::{EnvironmentKind, Percent, RouteKey, Setting, Stage};
 
 use crate::domain::environment::{Environment, EnvironmentKey, NewEnvironment};
 use crate::domain::rollout::Rollout;
+use crate::domain::route::Route;
 use crate::domain::text::Reason;
 use crate::service::size::refuse_oversized;
 use crate::service::{Answer, Ctx, Existing, Failure, Render, Services, epoch};
@@ -155,6 +156,8 @@ impl Services {
                 })
                 .collect();
             work.tx.add_rollouts(&rollouts, environment.revision)?;
+            let by = &work.ctx.actor.subject;
+            work.tx.enter_stages(&rollouts, by)?;
             refuse_oversized(work.tx, &environment.key)?;
             let record = (Value::Null, described(&environment));
             let key = Some(&environment.key);
@@ -218,7 +221,7 @@ impl Services {
     }
 }
 
-/// The stage of every route in a new environment: retired ones are mandatory for ever, none is behind
+/// The stage of every ready route in a new environment: retired ones are mandatory for ever, none is behind
 /// a later environment, and none is behind one that requires it.
 fn first_stages(
     tx: &mut Tx<'_>,
@@ -226,7 +229,8 @@ fn first_stages(
     new: &NewEnvironment,
 ) -> Result<BTreeMap<RouteKey, Stage>, StoreError> {
     let mut stages = BTreeMap::new();
-    let routes = tx.routes(&RouteFilter::default(), usize::MAX)?;
+    let mut routes = tx.routes(&RouteFilter::default(), usize::MAX)?;
+    routes.retain(Route::is_ready);
     for route in &routes {
         let stage = match route.retired_at {
             Some(_) => Stage::Mandatory,

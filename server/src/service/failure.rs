@@ -93,6 +93,9 @@ impl fmt::Display for Failure {
             }
             Failure::Rows(rows) => write!(f, "{} rows cannot be imported", rows.len()),
             Failure::Conflict(detail) => f.write_str(detail),
+            Failure::Precondition { current } if current.is_empty() => {
+                f.write_str("there is none yet, so it has no tag to match")
+            }
             Failure::Precondition { current } => {
                 write!(
                     f,

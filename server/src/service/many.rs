@@ -150,6 +150,8 @@ fn selected(work: &mut Work<'_, '_>, selection: &HaltSelection) -> Result<Vec<Ro
     if routes.is_empty() && *selection != HaltSelection::default() {
         return Err(Failure::missing("route in the selection", selection));
     }
+    // Those that are not ready take the old path as it is.
+    routes.retain(Route::is_ready);
     Ok(routes)
 }
 

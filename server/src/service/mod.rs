@@ -8,11 +8,14 @@ mod approval;
 mod audit;
 mod environment;
 mod explain;
+mod external;
 mod failure;
 mod many;
+mod preparation;
 mod rollout;
 mod route;
 mod route_change;
+mod runbook;
 mod sdk_key;
 mod size;
 mod token;
@@ -33,11 +36,13 @@ pub use access::Access;
 pub use approval::ApprovalView;
 pub use environment::EnvironmentPatch;
 pub use explain::Explained;
+pub use external::{NewExternal, external_tag};
 pub use failure::{Existing, Failure, Missing, RowErrors};
 pub use many::{HaltSelection, Switched};
 pub use rollout::{Change, Changed, Target, rollout_tag};
-pub use route::RouteWithRollouts;
+pub use route::{NewRoute, RouteWithRollouts};
 pub use route_change::RoutePatch;
+pub use runbook::RunbookView;
 pub use sdk_key::{CreatedSdkKey, NewSdkKeyRequest};
 pub use token::Revocation;
 
@@ -80,6 +85,11 @@ impl Ctx {
             Some(seen) if !seen.contains(&current) => Err(Failure::Precondition { current }),
             _ => Ok(()),
         }
+    }
+
+    /// The same of what may not exist, and has no tag then.
+    fn expect_tag_of(&self, current: Option<String>) -> Result<(), Failure> {
+        self.expect_tag(current.unwrap_or_default())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::text::Reason;
 use crate::service::size::refuse_oversized;
-use crate::service::work::{Work, facts};
+use crate::service::work::{Work, absent, facts};
 use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
 use crate::store::Tx;
 
@@ -279,13 +279,8 @@ pub(super) fn load(
     let environment = tx
         .environment(&target.environment)?
         .ok_or_else(|| Failure::missing("environment", &target.environment))?;
-    let rollout = tx
-        .rollout(&target.route, &target.environment)?
-        .ok_or_else(|| {
-            Failure::missing(
-                "rollout",
-                format!("{} in {}", target.route, target.environment),
-            )
-        })?;
-    Ok((route, environment, rollout))
+    match tx.rollout(&target.route, &target.environment)? {
+        Some(rollout) => Ok((route, environment, rollout)),
+        None => Err(absent(tx, &target.route, &target.environment)?),
+    }
 }

@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use switchover::{Entry, EnvironmentKind, RouteKey, Source, Stage, Table};
 
 use crate::domain::environment::Environment;
+use crate::domain::preparation::Preparation;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::{FieldError, RawRoute, Route, RouteSpec};
+use crate::domain::schedule::{Milestone, Schedule, StageEntry};
 use crate::domain::text::Reason;
 use crate::service::size::refuse_oversized;
 use crate::service::work::Work;
@@ -23,25 +25,45 @@ pub struct RouteWithRollouts {
     pub route: Route,
     /// Where it stands.
     pub rollouts: Vec<(Rollout, Environment)>,
-    /// The tag of both.
+    /// When it was to reach its stages, and did.
+    pub milestones: Vec<Milestone>,
+    /// The tag of all that can be changed of it.
     pub tag: String,
 }
 
+/// A route to be.
+#[derive(Clone, Debug)]
+pub struct NewRoute {
+    /// What a person says of it; not checked yet.
+    pub raw: RawRoute,
+    /// How far its preparation is; `None` when it is ready at once.
+    pub preparation: Option<Preparation>,
+}
+
+impl From<RawRoute> for NewRoute {
+    fn from(raw: RawRoute) -> NewRoute {
+        NewRoute {
+            raw,
+            preparation: None,
+        }
+    }
+}
+
 impl Services {
-    /// Creates a route, ready for testing in every environment.
+    /// Creates a route: ready for testing in every environment, or about to be prepared.
     ///
     /// # Errors
     /// When it is not valid, or its key or flag is taken.
     pub fn create_route(
         &self,
         ctx: &Ctx,
-        raw: RawRoute,
+        new: impl Into<NewRoute>,
         render: Render<'_, RouteWithRollouts>,
     ) -> Result<Answer, Failure> {
-        let spec = RouteSpec::parse(raw).map_err(Failure::Invalid)?;
+        let new = parse(new.into()).map_err(Failure::Invalid)?;
         self.change(ctx, render, |work| {
-            let key = spec.key.clone();
-            create(work, spec.clone(), "created")?;
+            let key = new.0.key.clone();
+            create(work, new.clone(), "created")?;
             publish_new(work, std::slice::from_ref(&key))?;
             with_rollouts(work.tx, &key)
         })
@@ -54,14 +76,14 @@ impl Services {
     pub fn import_routes(
         &self,
         ctx: &Ctx,
-        rows: Vec<RawRoute>,
+        rows: Vec<NewRoute>,
         render: Render<'_, Vec<RouteKey>>,
     ) -> Result<Answer, Failure> {
         let mut specs = Vec::new();
         let mut refused = Vec::new();
-        for (index, raw) in rows.into_iter().enumerate() {
-            match RouteSpec::parse(raw) {
-                Ok(spec) => specs.push((index, spec)),
+        for (index, new) in rows.into_iter().enumerate() {
+            match parse(new) {
+                Ok(new) => specs.push((index, new)),
                 Err(errors) => refused.push(RowErrors { index, errors }),
             }
         }
@@ -70,9 +92,9 @@ impl Services {
         }
         self.change(ctx, render, |work| {
             let mut refused = Vec::new();
-            let keys: Vec<RouteKey> = specs.iter().map(|(_, spec)| spec.key.clone()).collect();
-            for (index, spec) in required_first(&specs) {
-                let errors = match create(work, spec.clone(), "imported") {
+            let keys: Vec<RouteKey> = specs.iter().map(|(_, new)| new.0.key.clone()).collect();
+            for (index, new) in required_first(&specs) {
+                let errors = match create(work, new.clone(), "imported") {
                     Ok(()) => continue,
                     Err(Failure::Invalid(errors)) => errors,
                     Err(Failure::Exists(Existing { field, detail })) => {
@@ -112,6 +134,9 @@ impl Services {
             if found.route.retired_at.is_some() {
                 return Ok(found);
             }
+            if !found.route.is_ready() {
+                return Err(Failure::Refused(found.route.not_ready()));
+            }
             let behind: Vec<String> = found
                 .rollouts
                 .iter()
@@ -142,7 +167,7 @@ impl Services {
         self.store.read(|tx| with_rollouts(tx, key))
     }
 
-    /// The first `limit` routes that pass the filter, by key.
+    /// The first `limit` routes that pass the filter, in its order.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -163,11 +188,16 @@ impl Services {
                     .or_default()
                     .push(rollout);
             }
+            let mut history: BTreeMap<RouteKey, Vec<StageEntry>> = BTreeMap::new();
+            for entry in tx.stage_history(&keys)? {
+                history.entry(entry.route.clone()).or_default().push(entry);
+            }
             Ok(routes
                 .into_iter()
                 .map(|route| {
                     let rollouts = rollouts.remove(&route.spec.key).unwrap_or_default();
-                    assemble(&epoch, route, rollouts, &environments)
+                    let history = history.remove(&route.spec.key).unwrap_or_default();
+                    assemble(&epoch, route, (rollouts, &history), &environments)
                 })
                 .collect())
         })
@@ -179,13 +209,16 @@ pub(super) fn with_rollouts(tx: &mut Tx<'_>, key: &RouteKey) -> Result<RouteWith
         .route(key)?
         .ok_or_else(|| Failure::missing("route", key))?;
     let rollouts = tx.rollouts_of(&[key.as_str()])?;
-    Ok(assemble(&epoch(tx)?, route, rollouts, &tx.environments()?))
+    let history = tx.stage_history(&[key.as_str()])?;
+    let epoch = epoch(tx)?;
+    let environments = tx.environments()?;
+    Ok(assemble(&epoch, route, (rollouts, &history), &environments))
 }
 
 fn assemble(
     epoch: &str,
     route: Route,
-    rollouts: Vec<Rollout>,
+    (rollouts, history): (Vec<Rollout>, &[StageEntry]),
     environments: &[Environment],
 ) -> RouteWithRollouts {
     // Both counters only rise, so the sum names one state of the whole.
@@ -200,9 +233,11 @@ fn assemble(
                 .map(|rollout| (rollout.clone(), environment.clone()))
         })
         .collect();
+    let milestones = route.schedule.milestones(environments, history);
     RouteWithRollouts {
         route,
         rollouts,
+        milestones,
         tag,
     }
 }
@@ -227,16 +262,28 @@ pub(super) fn lock_route(work: &mut Work<'_, '_>, key: &RouteKey) -> Result<(), 
     lock_all_environments(work).map(|_| ())
 }
 
+type Parsed = (RouteSpec, Option<Preparation>);
+
+fn parse(new: NewRoute) -> Result<Parsed, Vec<FieldError>> {
+    Ok((RouteSpec::parse(new.raw)?, new.preparation))
+}
+
 /// Puts a route on record; [`publish_new`] has to follow.
-fn create(work: &mut Work<'_, '_>, spec: RouteSpec, reason: &str) -> Result<(), Failure> {
+fn create(
+    work: &mut Work<'_, '_>,
+    (spec, preparation): Parsed,
+    reason: &str,
+) -> Result<(), Failure> {
     refuse_taken(work.tx, &spec)?;
-    require_existing(work.tx, &spec)?;
     let route = Route {
         spec,
+        preparation,
+        schedule: Schedule::default(),
         retired_at: None,
         revision: 1,
         created_at: work.now,
     };
+    require_existing(work.tx, &route.spec, route.is_ready())?;
     let key = route.spec.key.clone();
     work.tx.add_route(&route).map_err(taken_meanwhile)?;
     let after = described(&route);
@@ -244,18 +291,28 @@ fn create(work: &mut Work<'_, '_>, spec: RouteSpec, reason: &str) -> Result<(), 
     Ok(())
 }
 
-/// Gives new routes their rollouts. Environments are locked only here, when all else is done: a halt
+/// Gives those of these routes their rollouts that are ready, and have none yet. Environments are locked only here, when all else is done: a halt
 /// must not wait for a long import.
-fn publish_new(work: &mut Work<'_, '_>, keys: &[RouteKey]) -> Result<(), Failure> {
+pub(super) fn publish_new(work: &mut Work<'_, '_>, keys: &[RouteKey]) -> Result<(), Failure> {
     refuse_undecidable(work.tx.requirements()?)?;
+    let mut ready = Vec::new();
+    for key in keys {
+        if work.route(key)?.is_ready() {
+            ready.push(key);
+        }
+    }
+    if ready.is_empty() {
+        return Ok(());
+    }
     let environments = lock_all_environments(work)?;
     for environment in &environments {
         let revision = work.revision(&environment.key)?;
-        let rollouts: Vec<Rollout> = keys
+        let rollouts: Vec<Rollout> = ready
             .iter()
-            .map(|key| Rollout::new(key.clone(), environment.key.clone(), work.now))
+            .map(|key| Rollout::new((*key).clone(), environment.key.clone(), work.now))
             .collect();
         work.tx.add_rollouts(&rollouts, revision)?;
+        work.tx.enter_stages(&rollouts, &work.ctx.actor.subject)?;
         refuse_oversized(work.tx, &environment.key)?;
     }
     Ok(())
@@ -295,21 +352,32 @@ fn taken_meanwhile(error: StoreError) -> Failure {
     }
 }
 
-/// Requirements must exist, and the whole must stay decidable.
-pub(super) fn check_requirements(tx: &mut Tx<'_>, spec: &RouteSpec) -> Result<(), Failure> {
-    require_existing(tx, spec)?;
+/// Requirements must exist, those of a published route be published, and the whole stay decidable.
+pub(super) fn check_requirements(
+    tx: &mut Tx<'_>,
+    spec: &RouteSpec,
+    published: bool,
+) -> Result<(), Failure> {
+    require_existing(tx, spec, published)?;
     let mut graph = tx.requirements()?;
     let requires = spec.requires.iter().map(ToString::to_string).collect();
     graph.insert(spec.key.to_string(), requires);
     refuse_undecidable(graph)
 }
 
-fn require_existing(tx: &mut Tx<'_>, spec: &RouteSpec) -> Result<(), Failure> {
+fn require_existing(tx: &mut Tx<'_>, spec: &RouteSpec, published: bool) -> Result<(), Failure> {
     for required in &spec.requires {
-        if tx.route(required)?.is_none() {
-            let detail = format!("there is no route `{required}`: create it first");
-            return Err(Failure::invalid("requires", detail));
-        }
+        let detail = match tx.route(required)? {
+            None => format!("there is no route `{required}`: create it first"),
+            // A snapshot whose requirements are not in it sends their dependents to the old path.
+            Some(other) if published && !other.is_ready() => format!(
+                "`{required}` is not ready ({}), and a route that is ready requires only those \
+                 that are: complete its preparation first",
+                other.at().join(", ")
+            ),
+            Some(_) => continue,
+        };
+        return Err(Failure::invalid("requires", detail));
     }
     Ok(())
 }
@@ -332,14 +400,15 @@ fn refuse_undecidable(graph: BTreeMap<String, Vec<String>>) -> Result<(), Failur
 }
 
 /// Rows in an order in which each finds those that it requires among the rows.
-fn required_first(specs: &[(usize, RouteSpec)]) -> Vec<&(usize, RouteSpec)> {
+fn required_first(specs: &[(usize, Parsed)]) -> Vec<&(usize, Parsed)> {
     let mut placed: BTreeSet<&RouteKey> = BTreeSet::new();
-    let mut open: Vec<&(usize, RouteSpec)> = specs.iter().collect();
+    let mut open: Vec<&(usize, Parsed)> = specs.iter().collect();
     let mut ordered = Vec::with_capacity(specs.len());
     while !open.is_empty() {
-        let waiting: BTreeSet<&RouteKey> = open.iter().map(|(_, spec)| &spec.key).collect();
-        let (ready, rest): (Vec<_>, Vec<_>) = open.iter().copied().partition(|(_, spec)| {
-            spec.requires
+        let waiting: BTreeSet<&RouteKey> = open.iter().map(|(_, new)| &new.0.key).collect();
+        let (ready, rest): (Vec<_>, Vec<_>) = open.iter().copied().partition(|(_, new)| {
+            new.0
+                .requires
                 .iter()
                 .all(|required| placed.contains(required) || !waiting.contains(required))
         });
@@ -348,7 +417,7 @@ fn required_first(specs: &[(usize, RouteSpec)]) -> Vec<&(usize, RouteSpec)> {
             ordered.extend(rest);
             break;
         }
-        placed.extend(ready.iter().map(|(_, spec)| &spec.key));
+        placed.extend(ready.iter().map(|(_, new)| &new.0.key));
         ordered.extend(ready);
         open = rest;
     }
@@ -370,6 +439,8 @@ pub(super) fn described(route: &Route) -> Value {
         "contacts": spec.contacts,
         "description": spec.description,
         "links": spec.links,
+        "preparation": route.preparation,
+        "schedule": route.schedule,
         "retired_at": route.retired_at,
     })
 }

@@ -1,5 +1,7 @@
 //! What is said of a route, changed.
 
+use std::collections::BTreeMap;
+
 use switchover::{RouteKey, Setting, Stage};
 
 use crate::domain::actor::Role;
@@ -7,6 +9,7 @@ use crate::domain::lifecycle::Command;
 use crate::domain::policy::PolicyName;
 use crate::domain::refusal::Refusal;
 use crate::domain::route::{Labels, Links, Operation, RouteSpec};
+use crate::domain::schedule::Schedule;
 use crate::domain::text::Reason;
 use crate::service::route::{
     RouteWithRollouts, check_requirements, described, expect_tag, lock_route, with_rollouts,
@@ -29,6 +32,8 @@ pub struct RoutePatch {
     pub contacts: Option<Labels>,
     pub description: Option<String>,
     pub links: Option<Links>,
+    /// The days by environment and stage, all of them.
+    pub schedule: Option<BTreeMap<String, BTreeMap<String, String>>>,
     /// Whether the route is demoted where it would be ahead of what it requires.
     pub cascade: bool,
 }
@@ -67,7 +72,13 @@ fn apply_patch(
         return Err(Failure::Refused(Refusal::Retired(key.clone())));
     }
     let spec = patched(&before.spec, patch)?;
-    if spec == before.spec {
+    let schedule = match &patch.schedule {
+        Some(said) => {
+            Schedule::parse(said.clone(), &work.tx.environments()?).map_err(Failure::Invalid)?
+        }
+        None => before.schedule.clone(),
+    };
+    if spec == before.spec && schedule == before.schedule {
         return Ok(());
     }
     if spec.ramp_group != before.spec.ramp_group {
@@ -81,11 +92,12 @@ fn apply_patch(
         }));
     }
     if spec.requires != before.spec.requires {
-        check_requirements(work.tx, &spec)?;
+        check_requirements(work.tx, &spec, before.is_ready())?;
         stay_behind_requirements(work, &found, &spec, patch.cascade, reason)?;
     }
     let mut after = before.clone();
     after.spec = spec;
+    after.schedule = schedule;
     after.revision += 1;
     work.tx.update_route(&after, before.revision)?;
     let publishes = after.spec.requires != before.spec.requires

@@ -56,9 +56,9 @@ impl<'a, 't> Work<'a, 't> {
         environment: &EnvironmentKey,
     ) -> Result<(), Failure> {
         for route in routes {
-            self.tx
-                .lock_rollout(route, environment, None)?
-                .ok_or_else(|| Failure::missing("route", route))?;
+            if self.tx.lock_rollout(route, environment, None)?.is_none() {
+                return Err(absent(self.tx, route, environment)?);
+            }
         }
         Ok(self.tx.lock_environment(environment)?)
     }
@@ -94,10 +94,9 @@ impl<'a, 't> Work<'a, 't> {
         command: &Command,
         reason: &str,
     ) -> Result<(Rollout, Rollout), Failure> {
-        let rollout = self
-            .tx
-            .rollout(&route.spec.key, &environment.key)?
-            .ok_or_else(|| Failure::missing("route", &route.spec.key))?;
+        let Some(rollout) = self.tx.rollout(&route.spec.key, &environment.key)? else {
+            return Err(absent(self.tx, &route.spec.key, &environment.key)?);
+        };
         self.run_on(rollout, route, environment, (command, reason))
     }
 
@@ -131,6 +130,10 @@ impl<'a, 't> Work<'a, 't> {
         };
         let revision = self.revision(&environment.key)?;
         self.tx.apply(&transition, revision)?;
+        if transition.before().stage != transition.after().stage {
+            let entered = std::slice::from_ref(transition.after());
+            self.tx.enter_stages(entered, &self.ctx.actor.subject)?;
+        }
         let (before, after) = transition.record();
         self.record(
             transition.action(),
@@ -168,6 +171,22 @@ impl<'a, 't> Work<'a, 't> {
         self.tx.append_audit(self.drafts)?;
         Ok(self.revisions.into_keys().collect())
     }
+}
+
+/// Why there is no such rollout.
+pub(super) fn absent(
+    tx: &mut Tx<'_>,
+    route: &RouteKey,
+    environment: &EnvironmentKey,
+) -> Result<Failure, StoreError> {
+    Ok(match tx.route(route)? {
+        None => Failure::missing("route", route),
+        Some(found) if !found.is_ready() => Failure::Refused(found.not_ready()),
+        Some(_) if tx.environment(environment)?.is_none() => {
+            Failure::missing("environment", environment)
+        }
+        Some(_) => Failure::missing("rollout", format!("{route} in {environment}")),
+    })
 }
 
 /// What a plan for this rollout is judged by, as this transaction sees it.

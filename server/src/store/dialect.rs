@@ -13,9 +13,10 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrati
 
 use crate::store::StoreError;
 use crate::store::audit::AuditRow;
+use crate::store::history::StageEntryRow;
 use crate::store::releases::ReleaseStageRow;
 use crate::store::rows::RolloutRow;
-use crate::store::schema::{audit, release_stages, rollouts};
+use crate::store::schema::{audit, release_stages, rollouts, stage_history};
 
 pub use sqlite_file::Alone;
 pub(super) use sqlite_file::{check, hold_alone};
@@ -327,49 +328,28 @@ pub(super) fn copy_sqlite(connection: &mut AnyConnection, to: &Path) -> Result<(
 /// Rows of one statement: far below the bound parameters that either engine takes.
 const BATCH: usize = 500;
 
-/// Inserts many audit rows in few statements, which only the engine's own connection can.
-pub(super) fn insert_audit(connection: &mut AnyConnection, rows: &[AuditRow]) -> QueryResult<()> {
-    for batch in rows.chunks(BATCH) {
-        let insert = diesel::insert_into(audit::table).values(batch);
-        match connection {
-            AnyConnection::Sqlite(sqlite) => insert.execute(sqlite)?,
-            #[cfg(feature = "postgres")]
-            AnyConnection::Postgres(postgres) => insert.execute(postgres)?,
-        };
-    }
-    Ok(())
+/// Inserts of many rows in few statements, which only the engine's own connection can.
+macro_rules! in_batches {
+    ($($name:ident: $row:ty => $table:ident),* $(,)?) => {$(
+        pub(super) fn $name(connection: &mut AnyConnection, rows: &[$row]) -> QueryResult<()> {
+            for batch in rows.chunks(BATCH) {
+                let insert = diesel::insert_into($table::table).values(batch);
+                match connection {
+                    AnyConnection::Sqlite(sqlite) => insert.execute(sqlite)?,
+                    #[cfg(feature = "postgres")]
+                    AnyConnection::Postgres(postgres) => insert.execute(postgres)?,
+                };
+            }
+            Ok(())
+        }
+    )*};
 }
 
-/// Inserts many rollouts in few statements.
-pub(super) fn insert_rollouts(
-    connection: &mut AnyConnection,
-    rows: &[RolloutRow],
-) -> QueryResult<()> {
-    for batch in rows.chunks(BATCH) {
-        let insert = diesel::insert_into(rollouts::table).values(batch);
-        match connection {
-            AnyConnection::Sqlite(sqlite) => insert.execute(sqlite)?,
-            #[cfg(feature = "postgres")]
-            AnyConnection::Postgres(postgres) => insert.execute(postgres)?,
-        };
-    }
-    Ok(())
-}
-
-/// Inserts the stages of many routes in few statements.
-pub(super) fn insert_release_stages(
-    connection: &mut AnyConnection,
-    rows: &[ReleaseStageRow],
-) -> QueryResult<()> {
-    for batch in rows.chunks(BATCH) {
-        let insert = diesel::insert_into(release_stages::table).values(batch);
-        match connection {
-            AnyConnection::Sqlite(sqlite) => insert.execute(sqlite)?,
-            #[cfg(feature = "postgres")]
-            AnyConnection::Postgres(postgres) => insert.execute(postgres)?,
-        };
-    }
-    Ok(())
+in_batches! {
+    insert_audit: AuditRow => audit,
+    insert_rollouts: RolloutRow => rollouts,
+    insert_release_stages: ReleaseStageRow => release_stages,
+    insert_stage_entries: StageEntryRow => stage_history,
 }
 
 /// Adds one to a number in `meta`: the rows changed. One statement, because two that read, add and

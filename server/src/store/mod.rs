@@ -9,6 +9,8 @@ mod audit;
 mod censuses;
 mod dialect;
 mod environments;
+mod externals;
+mod history;
 mod idempotency;
 mod keys;
 mod meta;
@@ -18,6 +20,7 @@ mod releases;
 mod rollouts;
 mod routes;
 mod rows;
+mod runbooks;
 mod schema;
 
 use std::fmt;
@@ -33,7 +36,7 @@ pub use dialect::{Alone, Database};
 pub use idempotency::{IdempotencyKey, Receipt};
 pub use keys::{NewSdkKey, SdkKey};
 pub use published::PublishedChanges;
-pub use routes::RouteFilter;
+pub use routes::{RouteFilter, RouteOrder};
 
 use dialect::{AnyConnection, Intent, Manager};
 

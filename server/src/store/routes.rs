@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use switchover::RouteKey;
 
+use crate::domain::preparation::At;
 use crate::domain::route::Route;
 use crate::store::rows::{RouteRow, count};
 use crate::store::schema::{requirements, rollouts, routes};
@@ -23,12 +24,38 @@ pub struct RouteFilter {
     pub policy: Option<String>,
     /// With this text in key, flag, endpoint or description, whatever its case.
     pub text: Option<String>,
+    /// By how far their preparation is.
+    pub preparation: Option<At>,
+    /// How the list is ordered.
+    pub order: RouteOrder,
     /// After this key.
     pub after: Option<String>,
 }
 
+/// How a list of routes is ordered.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum RouteOrder {
+    /// By key.
+    #[default]
+    Key,
+    /// By priority, then by key; those without one come last.
+    Priority {
+        /// The priority of the route that the list goes on after.
+        after: Option<u32>,
+    },
+}
+
+/// The place of a route that has no priority: behind every other.
+const NO_PRIORITY: i32 = i32::MAX;
+
 diesel::define_sql_function! {
     fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+diesel::define_sql_function! {
+    fn coalesce(
+        number: diesel::sql_types::Nullable<diesel::sql_types::Integer>,
+        otherwise: diesel::sql_types::Integer,
+    ) -> diesel::sql_types::Integer;
 }
 
 impl Tx<'_> {
@@ -51,20 +78,42 @@ impl Tx<'_> {
         row.with_requirements(requires).map(Some)
     }
 
-    /// The first `limit` routes that pass the filter, by key.
+    /// The first `limit` routes that pass the filter, in its order.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub fn routes(&mut self, filter: &RouteFilter, limit: usize) -> Result<Vec<Route>, StoreError> {
-        let mut query = routes::table.order(routes::key.asc()).into_boxed();
+        let mut query = routes::table.into_boxed();
         if let Some(owner) = &filter.owner {
             query = query.filter(routes::owner.eq(owner.clone()));
         }
         if let Some(policy) = &filter.policy {
             query = query.filter(routes::policy.eq(policy.clone()));
         }
+        if let Some(at) = filter.preparation {
+            // No name of a phase is a part of another's.
+            query = match at {
+                At::Phase(phase) => query.filter(routes::phase.like(format!("%{phase}%"))),
+                At::Shelved => query.filter(routes::phase.eq("shelved")),
+                At::Ready => query.filter(routes::phase.eq("ready")),
+                At::Unready => query.filter(routes::phase.ne("ready")),
+            };
+        }
+        let place = coalesce(routes::priority, NO_PRIORITY);
+        query = match filter.order {
+            RouteOrder::Key => query.order(routes::key.asc()),
+            RouteOrder::Priority { .. } => query.order((place, routes::key.asc())),
+        };
         if let Some(after) = &filter.after {
-            query = query.filter(routes::key.gt(after.clone()));
+            let beyond = routes::key.gt(after.clone());
+            query = match filter.order {
+                RouteOrder::Key => query.filter(beyond),
+                RouteOrder::Priority { after } => {
+                    let last = after.and_then(|after| i32::try_from(after).ok());
+                    let last = last.unwrap_or(NO_PRIORITY);
+                    query.filter(place.gt(last).or(place.eq(last).and(beyond)))
+                }
+            };
         }
         if let Some(text) = &filter.text {
             // SQLite's LIKE takes no notice of case and PostgreSQL's does, so both compare lower

@@ -80,6 +80,10 @@ pub(super) struct RouteRow {
     retired_at: Option<NaiveDateTime>,
     revision: i64,
     created_at: NaiveDateTime,
+    preparation: Option<String>,
+    phase: String,
+    priority: Option<i32>,
+    schedule: String,
 }
 
 impl TryFrom<&Route> for RouteRow {
@@ -102,6 +106,14 @@ impl TryFrom<&Route> for RouteRow {
             retired_at: route.retired_at.map(|at| at.naive_utc()),
             revision: count(route.revision),
             created_at: route.created_at.naive_utc(),
+            preparation: route.preparation.as_ref().map(json).transpose()?,
+            // For lists: what the preparation says of itself.
+            phase: route.at().join(" "),
+            priority: route
+                .preparation
+                .as_ref()
+                .and_then(|preparation| i32::try_from(preparation.priority?).ok()),
+            schedule: json(&route.schedule)?,
         })
     }
 }
@@ -132,6 +144,8 @@ impl RouteRow {
                 description: self.description,
                 links: from_json("routes.links", &self.links)?,
             },
+            preparation: optional("routes.preparation", self.preparation.as_deref())?,
+            schedule: from_json("routes.schedule", &self.schedule)?,
             retired_at: self.retired_at.map(|at| at.and_utc()),
             revision: counted("routes.revision", self.revision)?,
             created_at: self.created_at.and_utc(),

@@ -14,7 +14,8 @@ diesel::table! {
         key -> Text, flag -> Text, endpoint -> Text, operation -> Text, owner -> Text,
         policy -> Text, ramp_group -> Nullable<Text>, labels -> Text, contacts -> Text,
         description -> Text, links -> Text, retired_at -> Nullable<Timestamp>,
-        revision -> BigInt, created_at -> Timestamp,
+        revision -> BigInt, created_at -> Timestamp, preparation -> Nullable<Text>,
+        phase -> Text, priority -> Nullable<Integer>, schedule -> Text,
     }
 }
 diesel::table! {
@@ -49,6 +50,21 @@ diesel::table! {
     plan_steps (route, step) {
         route -> Text, step -> Text, done -> Nullable<Bool>, done_by -> Nullable<Text>,
         done_at -> Nullable<Timestamp>, note -> Nullable<Text>, waits_for -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    stage_history (route, environment, revision) {
+        route -> Text, environment -> Text, revision -> BigInt, stage -> Text,
+        entered_at -> Timestamp, entered_by -> Text,
+    }
+}
+diesel::table! {
+    runbooks (route) { route -> Text, text -> Text, put_by -> Text, put_at -> Timestamp, }
+}
+diesel::table! {
+    externals (route, name) {
+        route -> Text, name -> Text, owner -> Text, description -> Text,
+        stage -> Nullable<Text>, confirmed -> Nullable<Text>,
     }
 }
 diesel::table! {
