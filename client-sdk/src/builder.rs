@@ -10,6 +10,7 @@ use crate::cache;
 use crate::client::Client;
 use crate::clock;
 use crate::engine::{Engine, Settings};
+use crate::manifest::{InvalidManifestKey, Manifest, ManifestKey};
 use crate::overrides::{self, Overrides};
 use crate::pace::Pace;
 use crate::transport::{self, Server};
@@ -25,6 +26,8 @@ pub struct ClientBuilder {
     is_from_environment: bool,
     cache_directory: Option<PathBuf>,
     cache_name: Option<String>,
+    manifest: Option<String>,
+    manifest_keys: Vec<String>,
     ca_pem: Option<Vec<u8>>,
     cache_after: Duration,
     poll_interval: Duration,
@@ -40,6 +43,8 @@ impl ClientBuilder {
             is_from_environment: false,
             cache_directory: None,
             cache_name: None,
+            manifest: None,
+            manifest_keys: Vec::new(),
             ca_pem: None,
             cache_after: Duration::from_secs(30),
             poll_interval: Duration::from_secs(15),
@@ -88,6 +93,27 @@ impl ClientBuilder {
         self
     }
 
+    /// The manifest of the release that the binary is, as `include_str!` embeds it. It decides what
+    /// neither the server nor the cache says anything about; without a server it decides alone, with
+    /// the environment variables.
+    ///
+    /// It has to be signed by a [pinned key](ClientBuilder::manifest_key). One that is not, that was
+    /// changed, or that cannot be read is refused: the client starts nevertheless, keeps the last good
+    /// state (the cache, or else what the code says), logs an error, and says why in
+    /// [`Status::manifest`](crate::Status::manifest). [`Manifest::verify`] in a test of the application
+    /// finds that out before it is shipped.
+    pub fn manifest(mut self, manifest: impl Into<String>) -> ClientBuilder {
+        self.manifest = Some(manifest.into());
+        self
+    }
+
+    /// A key that may have signed the manifest, as `switchover release key show` prints it. Several
+    /// may be pinned, and one of them is enough: so a new key is pinned while the old one still signs.
+    pub fn manifest_key(mut self, key: impl Into<String>) -> ClientBuilder {
+        self.manifest_keys.push(key.into());
+        self
+    }
+
     /// The certificates (PEM) to trust *in place of* the public authorities: a server with a private
     /// authority is then reached under no other.
     pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> ClientBuilder {
@@ -127,7 +153,7 @@ impl ClientBuilder {
     /// thread of its own. A server that cannot be reached is no error.
     ///
     /// # Errors
-    /// When the URL, the key, the certificate or the cache's name cannot be right, when only one of the two variables
+    /// When the URL, a key, the certificate or the cache's name cannot be right, when only one of the two variables
     /// of [`ClientBuilder::server_from_env`] is set, or when the system gives no thread.
     pub fn start(self) -> Result<Client, StartError> {
         let server = match self.is_from_environment {
@@ -147,8 +173,15 @@ impl ClientBuilder {
         {
             return Err(StartError::InvalidCacheName);
         }
+        let keys = self.manifest_keys.iter().map(|key| key.parse());
+        let keys = keys
+            .collect::<Result<Vec<ManifestKey>, _>>()
+            .map_err(|_| StartError::InvalidManifestKey)?;
+        let manifest = self.manifest.as_deref();
+        let manifest = manifest.map(|text| Manifest::verify(text, &keys).map(Arc::new));
         let settings = Settings {
             server,
+            manifest,
             cache_directory: self.cache_directory,
             cache_name: self.cache_name,
             cache_after: self.cache_after,
@@ -176,6 +209,7 @@ impl fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("server", &self.server.as_ref().map(shown))
             .field("cache_directory", &self.cache_directory)
+            .field("has_manifest", &self.manifest.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -191,6 +225,8 @@ pub enum StartError {
     InvalidKey,
     /// The PEM text has no certificate, or one that cannot be read.
     InvalidCertificate,
+    /// Not `ed25519:` and 32 bytes in base64.
+    InvalidManifestKey,
     /// Not 1 to 64 ASCII letters, digits, `_` and `-`.
     InvalidCacheName,
     /// Of the server's two environment variables only the other one is set.
@@ -208,6 +244,7 @@ impl fmt::Display for StartError {
             ),
             StartError::InvalidKey => f.write_str("the SDK key is empty or has illegal characters"),
             StartError::InvalidCertificate => f.write_str("the PEM text holds no certificate"),
+            StartError::InvalidManifestKey => InvalidManifestKey.fmt(f),
             StartError::InvalidCacheName => {
                 f.write_str("the cache's name is not 1 to 64 letters, digits, `_` and `-`")
             }

@@ -3,13 +3,16 @@
 //! Three files, each of which says which environment it is of: the last good snapshot, the one before
 //! it, and the routes that are halted. Their names depend on neither server nor key, so that a new key
 //! or host name during an outage finds them. Which environment it is in a process learns from the
-//! server only; files of another one are void then.
+//! server only; files of another one are void then. A snapshot is also void under another release
+//! than it was taken under: what a process decides by must not be older than what its binary was
+//! built with. Halts are not: they keep what a release may turn on from being taken.
 //!
 //! A snapshot is kept once the process has run on it for
 //! a while, because one that makes processes crash must not be what they start from. Halts are kept
 //! at once: they only ever make a start safer.
 
-use std::collections::BTreeSet;
+mod form;
+
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
@@ -17,11 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use xxhash_rust::xxh3::xxh3_64;
+use crate::snapshot::{MAX_SNAPSHOT_BYTES, Snapshot};
 
-use crate::rollout::RouteKey;
-use crate::snapshot::{MAX_SNAPSHOT_BYTES, Snapshot, Version};
-use crate::table::{Entry, Source};
+pub(crate) use form::{Halts, Release};
+use form::{decode, decode_halts, encode, encode_halts};
 
 const HEADER_BYTES: usize = 1024;
 /// A writer that was killed leaves its file behind; one that is still at work is younger.
@@ -31,6 +33,8 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(600);
 pub(crate) struct Cache {
     directory: PathBuf,
     name: String,
+    /// The release that the process is of.
+    release: Release,
     /// What the halts file says, so that it is written only when that changes.
     halts: Option<Halts>,
     /// The environment of the last good snapshot, where that is sound.
@@ -47,42 +51,15 @@ pub(crate) struct Found {
     pub(crate) halts: Option<Halts>,
 }
 
-/// The halted routes of a version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Halts {
-    pub(crate) environment: Box<str>,
-    pub(crate) version: Version,
-    pub(crate) routes: BTreeSet<RouteKey>,
-}
-
-impl Halts {
-    pub(crate) fn of(snapshot: &Snapshot) -> Halts {
-        let entries = snapshot.table().entries().iter();
-        let is_halted = |entry: &Entry| matches!(entry, Entry::Known(rollout) if rollout.halted);
-        Halts {
-            environment: snapshot.environment().into(),
-            version: snapshot.version().clone(),
-            routes: entries
-                .filter(|(_, entry)| is_halted(entry))
-                .map(|(route, _)| route.clone())
-                .collect(),
-        }
-    }
-
-    /// Whether they were taken after this version: two epochs have no order.
-    pub(crate) fn are_newer_than(&self, version: &Version) -> bool {
-        self.version.epoch == version.epoch && self.version.revision > version.revision
-    }
-}
-
 impl Cache {
-    pub(crate) fn new(directory: &Path, name: Option<&str>) -> Cache {
+    pub(crate) fn new(directory: &Path, name: Option<&str>, release: Release) -> Cache {
         Cache {
             directory: directory.to_owned(),
             name: name.map_or_else(
                 || "switchover".to_owned(),
                 |name| format!("switchover-{name}"),
             ),
+            release,
             halts: None,
             last_good: None,
             has_warned: false,
@@ -98,7 +75,10 @@ impl Cache {
         };
         self.halts.clone_from(&found.halts);
         for suffix in ["snapshot", "previous"] {
-            found.snapshot = self.read(suffix, decode);
+            found.snapshot = self
+                .read(suffix, decode)
+                .filter(|(_, taken_under)| self.release.allows(taken_under.as_deref()))
+                .map(|(snapshot, _)| snapshot);
             if let Some(snapshot) = &found.snapshot {
                 let environment = (suffix == "snapshot").then(|| snapshot.environment());
                 self.last_good = environment.map(Box::from);
@@ -116,7 +96,7 @@ impl Cache {
             // If it fails there is no previous one, and a start falls back to the code's stages.
             let _ = fs::rename(self.path("snapshot"), self.path("previous"));
         }
-        let written = self.write("snapshot", &encode(snapshot));
+        let written = self.write("snapshot", &encode(snapshot, self.release.name()));
         self.last_good = written.is_ok().then(|| snapshot.environment().into());
         self.warn_once(written);
     }
@@ -143,7 +123,7 @@ impl Cache {
         let is_other = |of: &str| of != environment;
         for suffix in ["snapshot", "previous"] {
             let snapshot = self.read(suffix, decode);
-            if snapshot.is_some_and(|snapshot| is_other(snapshot.environment())) {
+            if snapshot.is_some_and(|(snapshot, _)| is_other(snapshot.environment())) {
                 self.remove(suffix);
             }
         }
@@ -266,66 +246,6 @@ fn private_file(path: &Path) -> io::Result<File> {
     options.write(true).create(true).truncate(true).open(path)
 }
 
-/// `switchover-snapshot 1 ENVIRONMENT VERSION CHECKSUM`, then the snapshot as it came.
-fn encode(snapshot: &Snapshot) -> Vec<u8> {
-    let head = format!(
-        "switchover-snapshot 1 {} {}",
-        snapshot.environment(),
-        snapshot.version()
-    );
-    sealed(&head, &snapshot.to_json())
-}
-
-fn decode(bytes: &[u8]) -> Option<Snapshot> {
-    let (head, body) = unsealed(bytes)?;
-    let snapshot = Snapshot::from_json(body, Source::Cache).ok()?;
-    let (environment, version) = place(head.strip_prefix("switchover-snapshot 1 ")?)?;
-    let matches = *snapshot.version() == version && environment == snapshot.environment();
-    matches.then_some(snapshot)
-}
-
-/// `switchover-halts 1 ENVIRONMENT VERSION CHECKSUM`, then one route a line.
-fn encode_halts(halts: &Halts) -> Vec<u8> {
-    let routes: Vec<&str> = halts.routes.iter().map(RouteKey::as_str).collect();
-    let head = format!("switchover-halts 1 {} {}", halts.environment, halts.version);
-    sealed(&head, &routes.join("\n"))
-}
-
-fn decode_halts(bytes: &[u8]) -> Option<Halts> {
-    let (head, body) = unsealed(bytes)?;
-    let (environment, version) = place(head.strip_prefix("switchover-halts 1 ")?)?;
-    Some(Halts {
-        environment: environment.into(),
-        version,
-        routes: body
-            .lines()
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .ok()?,
-    })
-}
-
-fn place(text: &str) -> Option<(&str, Version)> {
-    let (environment, version) = text.rsplit_once(' ')?;
-    Some((environment, version.parse().ok()?))
-}
-
-fn sealed(head: &str, body: &str) -> Vec<u8> {
-    format!("{head} {:016x}\n{body}", checksum(head, body)).into_bytes()
-}
-
-fn unsealed(bytes: &[u8]) -> Option<(&str, &str)> {
-    let (first, body) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
-    let (head, sum) = first.rsplit_once(' ')?;
-    (sum == format!("{:016x}", checksum(head, body))).then_some((head, body))
-}
-
-fn checksum(head: &str, body: &str) -> u64 {
-    xxh3_64(head.as_bytes())
-        .rotate_left(1)
-        .wrapping_add(xxh3_64(body.as_bytes()))
-}
-
 /// A snapshot from disk with what is known about it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cached {
@@ -336,8 +256,6 @@ pub(crate) struct Cached {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
 
     use super::*;
     use crate::rollout::Rollout;
@@ -355,7 +273,11 @@ mod tests {
     }
 
     fn cache(directory: &Path) -> Cache {
-        Cache::new(directory, None)
+        under(directory, None)
+    }
+
+    fn under(directory: &Path, release: Option<&str>) -> Cache {
+        Cache::new(directory, None, Release::Is(release.map(Box::from)))
     }
 
     #[test]
@@ -398,10 +320,44 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_is_void_under_another_release() {
+        let directory = tempfile::tempdir().unwrap();
+        let keep = |release: Option<&str>, at: &str| {
+            let mut cache = under(directory.path(), release);
+            cache.load();
+            cache.keep(&snapshot(at, false));
+            cache.keep_halts(Halts::of(&snapshot(at, true)));
+        };
+        let found = |release: Release| {
+            let found = Cache::new(directory.path(), None, release).load();
+            assert!(found.halts.is_some(), "halts outlive a release");
+            found.snapshot.map(|found| found.version().revision)
+        };
+        let is = |release: &str| Release::Is(Some(release.into()));
+        keep(Some("12:1"), "e1.1");
+        assert_eq!(found(is("12:1")), Some(1));
+        for other in [is("13:1"), is("12:2"), Release::Is(None)] {
+            assert_eq!(found(other), None);
+        }
+        assert_eq!(found(Release::Unknown), Some(1), "the last good state");
+        // An upgrade, and back: what was kept before it is of that release still.
+        let mut upgraded = under(directory.path(), Some("13:1"));
+        upgraded.load();
+        upgraded.keep(&snapshot("e1.2", false));
+        assert_eq!(found(is("13:1")), Some(2));
+        assert_eq!(found(is("12:1")), None, "nothing is left of it");
+        keep(None, "e1.3");
+        assert_eq!(
+            (found(Release::Is(None)), found(is("13:1"))),
+            (Some(3), None)
+        );
+    }
+
+    #[test]
     fn another_name_is_another_cache() {
         let directory = tempfile::tempdir().unwrap();
         cache(directory.path()).keep(&snapshot("e1.1", false));
-        let mut other = Cache::new(directory.path(), Some("other"));
+        let mut other = Cache::new(directory.path(), Some("other"), Release::Is(None));
         assert!(other.load().snapshot.is_none());
         for good in ["a", "Prod_2-b", &"a".repeat(64)] {
             assert!(is_name(good), "{good}");
@@ -471,26 +427,5 @@ mod tests {
             .unwrap();
         writer.load();
         assert!(!left.exists());
-    }
-
-    proptest! {
-        #[test]
-        fn one_wrong_byte_is_noticed(at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
-            let reads: [fn(&[u8]) -> bool; 2] =
-                [|bytes| decode(bytes).is_some(), |bytes| decode_halts(bytes).is_some()];
-            let snapshot = snapshot("e1.1", true);
-            for (bytes, reads) in [encode(&snapshot), encode_halts(&Halts::of(&snapshot))].iter().zip(reads) {
-                prop_assert!(reads(bytes));
-                let mut turned = bytes.clone();
-                turned[at.index(bytes.len())] ^= flip;
-                prop_assert!(!reads(&turned));
-                prop_assert!(!reads(&bytes[..at.index(bytes.len())]));
-            }
-        }
-
-        #[test]
-        fn rubbish_is_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(decode(&bytes).is_none() && decode_halts(&bytes).is_none());
-        }
     }
 }

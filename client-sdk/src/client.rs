@@ -105,10 +105,15 @@ impl Client {
             SystemTime::now().duration_since(taken).ok()
         };
         let heard_age = last_heard.map(|at| at.elapsed());
+        let manifest = state
+            .manifest()
+            .map(|manifest| &*manifest.head().environment);
+        let environment = snapshot.map(|snapshot| snapshot.environment()).or(manifest);
         Status {
             source: state.source(),
             version: snapshot.map(|snapshot| snapshot.version().clone()),
-            environment: snapshot.map(|snapshot| snapshot.environment().to_owned()),
+            environment: environment.map(str::to_owned),
+            manifest: self.engine.settings().manifest_status(&state),
             mode,
             age: heard_age.or_else(cached_age),
             last_error,

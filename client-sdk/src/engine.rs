@@ -11,8 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockE
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cache::{Cache, Found};
+use crate::cache::{Cache, Found, Release};
 use crate::changes::{Change, Subscribers};
+use crate::manifest::{Manifest, ManifestError};
 use crate::overrides::Overrides;
 use crate::pace::Pace;
 use crate::published::Published;
@@ -21,7 +22,7 @@ use crate::slot::Slot;
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::state::State;
-use crate::status::{Health, Mode};
+use crate::status::{Health, ManifestStatus, Mode};
 use crate::sync;
 use crate::transport::Server;
 
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) cache_directory: Option<PathBuf>,
     pub(crate) cache_name: Option<String>,
     pub(crate) cache_after: Duration,
+    /// The manifest in the binary, or why it is refused; `None` where there is none.
+    pub(crate) manifest: Option<Result<Arc<Manifest>, ManifestError>>,
     pub(crate) poll_interval: Duration,
     pub(crate) is_polling_only: bool,
     pub(crate) pace: Pace,
@@ -65,7 +68,9 @@ impl Engine {
     pub(crate) fn new(settings: Settings, overrides: Arc<Overrides>) -> Engine {
         let mut cache = settings.open_cache();
         let found = cache.as_mut().map_or_else(Found::default, Cache::load);
-        let state = State::new(found, overrides);
+        let manifest = settings.manifest.clone().and_then(Result::ok);
+        let state = State::new(found, manifest, overrides);
+        settings.tell_of_manifest(&state);
         let first = Life::new(&settings, Arc::new(state), cache);
         Engine {
             settings,
@@ -145,6 +150,9 @@ impl Engine {
         life.heard.notify_all();
         for slot in self.slots() {
             warn_of_overrides(&state, slot.key());
+        }
+        if before.foreign_to_manifest() != state.foreign_to_manifest() {
+            self.settings.tell_of_manifest(&state);
         }
         audience.tell(|| Change {
             environment: snapshot.environment().to_owned(),
@@ -250,7 +258,47 @@ impl Settings {
     fn open_cache(&self) -> Option<Cache> {
         let directory = self.cache_directory.as_ref();
         let directory = directory.filter(|_| self.server.is_some())?;
-        Some(Cache::new(directory, self.cache_name.as_deref()))
+        let release = match &self.manifest {
+            None => Release::Is(None),
+            Some(Ok(manifest)) => {
+                let head = manifest.head();
+                Release::Is(Some(format!("{}:{}", head.release, head.build).into()))
+            }
+            Some(Err(_)) => Release::Unknown,
+        };
+        Some(Cache::new(directory, self.cache_name.as_deref(), release))
+    }
+
+    /// What became of the manifest, as far as a state shows it.
+    pub(crate) fn manifest_status(&self, state: &State) -> ManifestStatus {
+        match (&self.manifest, state.foreign_to_manifest()) {
+            (None, _) => ManifestStatus::None,
+            (Some(Err(error)), _) => ManifestStatus::Refused(error.clone()),
+            (Some(Ok(manifest)), None) => ManifestStatus::Accepted {
+                release: manifest.head().release.clone(),
+                build: manifest.head().build,
+            },
+            (Some(Ok(manifest)), Some(own)) => {
+                let manifest = manifest.head().environment.to_string();
+                let own = own.to_owned();
+                ManifestStatus::Refused(ManifestError::Foreign { manifest, own })
+            }
+        }
+    }
+
+    fn tell_of_manifest(&self, state: &State) {
+        match self.manifest_status(state) {
+            ManifestStatus::None => {}
+            ManifestStatus::Accepted { release, build } => {
+                tracing::info!(%release, build, "manifest is good");
+            }
+            ManifestStatus::Refused(error @ ManifestError::Foreign { .. }) => {
+                tracing::warn!(%error, "manifest has no say");
+            }
+            ManifestStatus::Refused(error) => {
+                tracing::error!(%error, "manifest is refused: the last good state is kept");
+            }
+        }
     }
 }
 

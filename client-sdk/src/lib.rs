@@ -8,6 +8,8 @@
 mod bucket;
 mod decide;
 mod explain;
+#[cfg(feature = "manifest")]
+mod manifest;
 mod overrides;
 mod rollout;
 mod snapshot;
@@ -65,6 +67,11 @@ mod versions;
 pub use bucket::{BUCKETS, Seed, bucket};
 pub use decide::{Decision, Path, Plan, Reason, Rule, Verdict, decide, plan};
 pub use explain::{Explanation, Layer, explain};
+#[cfg(feature = "manifest")]
+pub use manifest::{
+    InvalidManifestKey, MAX_MANIFEST_BYTES, MAX_SIGNATURES, Manifest, ManifestError, ManifestHead,
+    ManifestKey, write_manifest, write_payload,
+};
 pub use overrides::{FlagOverride, Overrides};
 pub use rollout::{
     FlagName, InvalidName, InvalidPercent, Mirror, Percent, ReleaseName, Rollout, RouteKey, Setting,
@@ -97,4 +104,4 @@ pub use pace::Pace;
 #[cfg(feature = "client")]
 pub use route::{Route, RouteSpec};
 #[cfg(feature = "client")]
-pub use status::{Mode, Status};
+pub use status::{ManifestStatus, Mode, Status};

@@ -336,7 +336,7 @@ fn write_entries<'a>(text: &mut String, entries: impl Iterator<Item = (&'a Route
 
 /// A stage or a setting that this version does not know is a newer server's; anything else that
 /// does not read is a broken snapshot.
-fn read_entry(text: &str) -> Result<Entry, SnapshotError> {
+pub(crate) fn read_entry(text: &str) -> Result<Entry, SnapshotError> {
     match serde_json::from_str::<Rollout>(text) {
         Ok(rollout) => Ok(Entry::Known(Arc::new(rollout))),
         Err(error) => {

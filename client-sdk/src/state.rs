@@ -1,5 +1,5 @@
 //! Everything that a process decides by, in layers: what the server sent, what was kept on disk,
-//! what the code says.
+//! what the release froze, what the code says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::once;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::cache::{Cached, Found, Halts};
 use crate::decide::{self, Decision, Plan};
 use crate::explain::{self, Explanation};
+use crate::manifest::Manifest;
 use crate::overrides::Overrides;
 use crate::rollout::{Rollout, RouteKey};
 use crate::snapshot::Snapshot;
@@ -26,6 +27,10 @@ pub(crate) struct State {
     cached: Option<Cached>,
     /// The cached snapshot's table, with what was halted after it.
     cached_table: Option<Arc<Table>>,
+    /// The release's manifest.
+    manifest: Option<Arc<Manifest>>,
+    /// Its table, with what is halted; `None` where the process is in another environment.
+    bundled_table: Option<Arc<Table>>,
     /// What the code says, each route in one of few tables (see [`added`]).
     compiled: Vec<Arc<Table>>,
     /// Says nothing of any route.
@@ -37,7 +42,11 @@ pub(crate) struct State {
 
 impl State {
     /// What a process starts with.
-    pub(crate) fn new(found: Found, overrides: Arc<Overrides>) -> State {
+    pub(crate) fn new(
+        found: Found,
+        manifest: Option<Arc<Manifest>>,
+        overrides: Arc<Overrides>,
+    ) -> State {
         let cached = found.snapshot.map(|snapshot| Cached {
             snapshot: Arc::new(snapshot),
             taken: found.taken,
@@ -56,10 +65,13 @@ impl State {
             (Some(cached), _) => Some(Arc::clone(cached.snapshot.table())),
             (None, _) => None,
         };
+        let environment = cached.as_ref().map(|cached| cached.snapshot.environment());
         State {
             live: None,
+            bundled_table: bundled_table(manifest.as_deref(), environment, halts.as_ref()),
             cached,
             cached_table,
+            manifest,
             compiled: Vec::new(),
             empty: Arc::new(Table::empty(COMPILED.0, COMPILED.1)),
             halts,
@@ -70,7 +82,10 @@ impl State {
     /// With what the server sent. What the disk knows of another environment is void from then on.
     pub(crate) fn with_live(&self, snapshot: Arc<Snapshot>) -> State {
         let is_void = self.voided_by(&snapshot).is_some();
+        let halts = self.halts.as_ref().filter(|_| !is_void);
+        let environment = Some(snapshot.environment());
         let live = State {
+            bundled_table: bundled_table(self.manifest.as_deref(), environment, halts),
             live: Some(snapshot),
             ..self.clone()
         };
@@ -119,6 +134,18 @@ impl State {
 
     pub(crate) fn cached(&self) -> Option<&Cached> {
         self.cached.as_ref()
+    }
+
+    /// The release's manifest, whether it has a say or not.
+    pub(crate) fn manifest(&self) -> Option<&Arc<Manifest>> {
+        self.manifest.as_ref()
+    }
+
+    /// This process's environment, if it is another one than the manifest's: then that has no say.
+    pub(crate) fn foreign_to_manifest(&self) -> Option<&str> {
+        let manifest = self.manifest.as_ref()?;
+        let own = self.snapshot()?.environment();
+        (own != &*manifest.head().environment).then_some(own)
     }
 
     /// The best snapshot there is.
@@ -180,6 +207,7 @@ impl State {
     fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         let live = self.live.as_ref().map(|live| live.table());
         let layers = live.into_iter().chain(&self.cached_table);
+        let layers = layers.chain(&self.bundled_table);
         layers.chain(&self.compiled).chain(once(&self.empty))
     }
 
@@ -205,6 +233,27 @@ fn added(tables: &[Arc<Table>], route: RouteKey, rollout: Rollout) -> Option<Vec
     let (source, kind) = COMPILED;
     tables.push(Arc::new(Table::new(source, kind, entries).ok()?));
     Some(tables)
+}
+
+/// What a manifest says in an environment, with what is halted there. Of another environment it says
+/// nothing; as long as a process does not know where it is, it is where its manifest is of.
+fn bundled_table(
+    manifest: Option<&Manifest>,
+    environment: Option<&str>,
+    halts: Option<&Halts>,
+) -> Option<Arc<Table>> {
+    let manifest = manifest?;
+    let of = &*manifest.head().environment;
+    if environment.is_some_and(|environment| environment != of) {
+        return None;
+    }
+    let halts = halts.filter(|halts| &*halts.environment == of);
+    Some(match halts {
+        None => Arc::clone(manifest.table()),
+        Some(halts) => with_halted(manifest.table(), |route| {
+            halts.routes.contains(route).then_some(true)
+        }),
+    })
 }
 
 fn at(snapshot: &Snapshot) -> At<'_> {
@@ -262,7 +311,7 @@ mod tests {
                 routes: ["a", "c"].map(|route| route.parse().unwrap()).into(),
             }),
         };
-        let mut state = State::new(found, Arc::default());
+        let mut state = State::new(found, None, Arc::default());
         for route in ["b", "c", "d"] {
             let rollout = Rollout::at(route.to_uppercase().parse().unwrap(), Stage::OptOut);
             state = state
@@ -343,7 +392,7 @@ mod tests {
 
     #[test]
     fn thousands_of_routes_in_the_code_are_few_tables_each_copied_seldom() {
-        let mut state = State::new(Found::default(), Arc::default());
+        let mut state = State::new(Found::default(), None, Arc::default());
         let mut copied = 0;
         for n in 0..5_000 {
             let route: RouteKey = format!("r{n}").parse().unwrap();

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::manifest::ManifestError;
+use crate::rollout::ReleaseName;
 use crate::snapshot::Version;
 use crate::table::Source;
 
@@ -29,6 +31,24 @@ impl Mode {
     }
 }
 
+/// What became of the manifest in the binary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ManifestStatus {
+    /// The builder was given none.
+    None,
+    /// It is good, and decides what the server and the cache say nothing about.
+    Accepted {
+        /// The release that the binary is.
+        release: ReleaseName,
+        /// Its build.
+        build: u64,
+    },
+    /// It is not believed and decides nothing. What is on disk, whatever release it was taken under,
+    /// or else what the code says stays in force.
+    Refused(ManifestError),
+}
+
 /// What the client decides by, and how fresh it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -37,8 +57,10 @@ pub struct Status {
     pub source: Source,
     /// The snapshot's version; `None` where there is none.
     pub version: Option<Version>,
-    /// The snapshot's environment; `None` where there is none.
+    /// The snapshot's environment, or else the manifest's; `None` where there is neither.
     pub environment: Option<String>,
+    /// What became of the manifest in the binary.
+    pub manifest: ManifestStatus,
     /// How the client is connected.
     pub mode: Mode,
     /// Since when nothing was heard from the server or, as long as nothing was, the age of the

@@ -103,6 +103,7 @@ impl TestClient {
     pub fn new(kind: EnvironmentKind, overrides: Overrides) -> TestClient {
         let settings = Settings {
             server: None,
+            manifest: None,
             cache_directory: None,
             cache_name: None,
             cache_after: std::time::Duration::MAX,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use crate::manifest_key::{MANIFEST_KEY_FILE, ManifestKeys};
 use crate::store::Database;
 use crate::token::{KEY_FILE, TokenError, TokenKeys};
 
@@ -20,6 +21,7 @@ const DEFAULT_URL: &str = "http://127.0.0.1:7070";
 const DEFAULT_LISTEN: &str = "127.0.0.1:7070";
 const DEFAULT_DATA_DIR: &str = "./switchover-data";
 const SIGNING_KEY: &str = "SWITCHOVER_SIGNING_KEY";
+const MANIFEST_KEY: &str = "SWITCHOVER_MANIFEST_KEY";
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -72,6 +74,7 @@ pub struct Config {
     /// Whether the reader wants no colours.
     pub no_color: bool,
     signing_key: Option<String>,
+    manifest_key: Option<String>,
 }
 
 /// What a file may say, and what the environment and the command line do say.
@@ -82,6 +85,7 @@ struct Said {
     data_dir: Option<String>,
     database: Option<String>,
     signing_key: Option<String>,
+    manifest_key: Option<String>,
     log_format: Option<LogFormat>,
     log: Option<String>,
     url: Option<String>,
@@ -139,13 +143,47 @@ impl Config {
     /// When it cannot be read or made, or when several nodes would each make their own.
     pub fn token_keys(&self) -> Result<TokenKeys, ConfigError> {
         match &self.signing_key {
-            Some(given) => configured_key(given),
+            Some(given) => Ok(TokenKeys::from_pem(&configured_pem(SIGNING_KEY, given)?)?),
             None if self.database.is_shared() => Err(ConfigError(format!(
                 "several nodes may share this database, so they need one signing key: make it with \
                  `openssl genpkey -algorithm ed25519 -out signing-key.pem` and set {SIGNING_KEY} to \
                  that file or to its text, the same on every node"
             ))),
             None => Ok(TokenKeys::from_data_dir(&self.data_dir)?),
+        }
+    }
+
+    /// The keys that sign manifests: those that are set, else those of the data directory, where one
+    /// is made when there is none. Read anew each time, so that keys can change while a server runs.
+    ///
+    /// # Errors
+    /// When they cannot be read or made, or when several nodes would each make their own.
+    pub fn manifest_keys(&self) -> Result<ManifestKeys, ConfigError> {
+        match &self.manifest_key {
+            Some(given) => Ok(ManifestKeys::from_pem(&configured_pem(
+                MANIFEST_KEY,
+                given,
+            )?)?),
+            None if self.database.is_shared() => Err(ConfigError(format!(
+                "several nodes may share this database, so they need one key to sign manifests with: \
+                 make it with `openssl genpkey -algorithm ed25519 -out manifest-key.pem` and set \
+                 {MANIFEST_KEY} to that file or to its text, the same on every node"
+            ))),
+            None => Ok(ManifestKeys::from_data_dir(&self.data_dir)?),
+        }
+    }
+
+    /// The file with the keys that sign manifests.
+    ///
+    /// # Errors
+    /// When they are not in a file.
+    pub fn manifest_key_file(&self) -> Result<PathBuf, ConfigError> {
+        match &self.manifest_key {
+            Some(given) if is_pem(given) => Err(ConfigError(format!(
+                "{MANIFEST_KEY} holds the keys themselves: add and remove their PEM blocks there"
+            ))),
+            Some(file) => Ok(PathBuf::from(file)),
+            None => Ok(self.data_dir.join(MANIFEST_KEY_FILE)),
         }
     }
 
@@ -172,6 +210,7 @@ impl Config {
         };
         let environment = Said {
             signing_key: variable(SIGNING_KEY),
+            manifest_key: variable(MANIFEST_KEY),
             log: variable("RUST_LOG"),
             ..Said::default()
         };
@@ -195,6 +234,7 @@ impl Config {
                 .unwrap_or_else(|| "somebody".to_owned()),
             no_color: no_color(),
             signing_key: said.signing_key,
+            manifest_key: said.manifest_key,
         })
     }
 }
@@ -218,6 +258,7 @@ impl Said {
             data_dir: text(self.data_dir, weaker.data_dir),
             database: text(self.database, weaker.database),
             signing_key: text(self.signing_key, weaker.signing_key),
+            manifest_key: text(self.manifest_key, weaker.manifest_key),
             log_format: self.log_format.or(weaker.log_format),
             log: text(self.log, weaker.log),
             url: text(self.url, weaker.url),
@@ -252,16 +293,20 @@ fn read_file(path: &Path) -> Result<Said, ConfigError> {
     })
 }
 
-fn configured_key(given: &str) -> Result<TokenKeys, ConfigError> {
-    if given.trim_start().starts_with("-----BEGIN") {
-        return Ok(TokenKeys::from_pem(given)?);
+/// PEM text, or that of the file which is named in its place.
+fn configured_pem(name: &str, given: &str) -> Result<String, ConfigError> {
+    if is_pem(given) {
+        return Ok(given.to_owned());
     }
-    let pem = fs::read_to_string(given).map_err(|error| {
+    fs::read_to_string(given).map_err(|error| {
         ConfigError(format!(
-            "{SIGNING_KEY} is neither PEM text nor a file that can be read: {error}"
+            "{name} is neither PEM text nor a file that can be read: {error}"
         ))
-    })?;
-    Ok(TokenKeys::from_pem(&pem)?)
+    })
+}
+
+fn is_pem(given: &str) -> bool {
+    given.trim_start().starts_with("-----BEGIN")
 }
 
 /// A variable of the environment that says something.

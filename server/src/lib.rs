@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod manifest_key;
 pub mod publish;
 pub mod service;
 pub mod store;

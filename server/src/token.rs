@@ -71,34 +71,22 @@ impl fmt::Display for TokenError {
 
 impl std::error::Error for TokenError {}
 
+impl TokenError {
+    pub(crate) fn new(text: impl Into<String>) -> TokenError {
+        TokenError(text.into())
+    }
+}
+
 impl TokenKeys {
     /// The key of a data directory, made there (mode 0600) when there is none.
     ///
     /// # Errors
     /// When it cannot be read, made or understood.
     pub fn from_data_dir(data_dir: &Path) -> Result<TokenKeys, TokenError> {
+        let pem = read_or_make_key(data_dir, KEY_FILE)?;
         let path = data_dir.join(KEY_FILE);
-        let failed = |what: &str, error: std::io::Error| {
-            TokenError(format!("{what} {}: {error}", path.display()))
-        };
-        match fs::read_to_string(&path) {
-            Ok(pem) => TokenKeys::from_pem(&pem)
-                .map_err(|error| TokenError(format!("{}: {error}", path.display()))),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                make_private_dir(data_dir).map_err(|error| failed("create", error))?;
-                let pem = new_pem()?;
-                match write_new(&path, &pem) {
-                    Ok(()) => TokenKeys::from_pem(&pem),
-                    // Another process was faster: its key is the one.
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                        let pem = fs::read_to_string(&path).map_err(|e| failed("read", e))?;
-                        TokenKeys::from_pem(&pem)
-                    }
-                    Err(error) => Err(failed("write", error)),
-                }
-            }
-            Err(error) => Err(failed("read", error)),
-        }
+        TokenKeys::from_pem(&pem)
+            .map_err(|error| TokenError(format!("{}: {error}", path.display())))
     }
 
     /// A key in PEM (PKCS #8, Ed25519), as `openssl genpkey -algorithm ed25519` makes it.
@@ -113,13 +101,7 @@ impl TokenKeys {
                     .to_owned(),
             )
         };
-        let body: String = pem
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.starts_with("-----"))
-            .collect();
-        let der = STANDARD.decode(body).map_err(|_| no_key())?;
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| no_key())?;
+        let pair = read_pair(pem).ok_or_else(no_key)?;
         let public = pair.public_key().as_ref();
         let id = hex(&Sha256::digest(public));
         Ok(TokenKeys {
@@ -206,7 +188,43 @@ impl fmt::Debug for TokenKeys {
     }
 }
 
-fn new_pem() -> Result<String, TokenError> {
+/// A pair of keys from its PEM.
+pub(crate) fn read_pair(pem: &str) -> Option<Ed25519KeyPair> {
+    let body: String = pem
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let der = STANDARD.decode(body).ok()?;
+    Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).ok()
+}
+
+/// A key's file in a data directory, with a new key (mode 0600) when there is none.
+pub(crate) fn read_or_make_key(data_dir: &Path, file: &str) -> Result<String, TokenError> {
+    let path = data_dir.join(file);
+    let failed = |what: &str, error: std::io::Error| {
+        TokenError(format!("{what} {}: {error}", path.display()))
+    };
+    match fs::read_to_string(&path) {
+        Ok(pem) => Ok(pem),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            make_private_dir(data_dir).map_err(|error| failed("create", error))?;
+            let pem = new_pem()?;
+            match write_new(&path, &pem) {
+                Ok(()) => Ok(pem),
+                // Another process was faster: its key is the one.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    fs::read_to_string(&path).map_err(|error| failed("read", error))
+                }
+                Err(error) => Err(failed("write", error)),
+            }
+        }
+        Err(error) => Err(failed("read", error)),
+    }
+}
+
+/// A new key in PEM.
+pub(crate) fn new_pem() -> Result<String, TokenError> {
     let failed = |_| TokenError("make a signing key: the system gives no randomness".to_owned());
     let pair = Ed25519KeyPair::generate().map_err(failed)?;
     let der = pair.to_pkcs8v1().map_err(failed)?;

@@ -85,6 +85,12 @@ fn orders_without_a_body_are_carried_out_for_whoever_may() {
     );
     let approval = "routes/count_commits/environments/dev/approvals/none";
     assert_eq!(delete(Who::MAINTAINER, approval).code(404), "not_found");
+    for (who, path) in [
+        (Who::MAINTAINER, "releases/on-prem/none"),
+        (Who::OPERATOR, "censuses/on-prem/none"),
+    ] {
+        assert_eq!(delete(who, path).code(404), "not_found");
+    }
     app.request("POST", "audit/verify")
         .by(Who::VIEWER)
         .send()

@@ -175,6 +175,13 @@ fn nothing_has_a_tag_that_was_made_up() {
             }
             ("POST", "sdk-keys") => Some(json!({ "environment": "dev", "name": "web" })),
             ("POST", "resumes") => Some(json!({ "environment": "dev", "reason": "r" })),
+            ("POST", "releases") => {
+                Some(json!({ "environment": "on-prem", "name": "1", "reason": "r" }))
+            }
+            ("POST", "censuses") => Some(json!({
+                "environment": "dev", "site": "s", "taken_at": "2026-01-05T00:00:00Z",
+                "overrides": {}, "reason": "r",
+            })),
             ("POST", "revocations") => Some(json!({ "jti": "j", "reason": "r" })),
             ("POST", "acceptance") => {
                 Some(json!({ "until": "2026-01-06T00:00:00Z", "percent": 5, "reason": "r" }))

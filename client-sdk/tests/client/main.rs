@@ -1,5 +1,6 @@
 //! The client as a whole, against a server that a test scripts.
 #![expect(
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,
@@ -14,6 +15,7 @@ mod forks;
 mod handles;
 mod live;
 mod logs;
+mod manifest;
 mod server;
 mod testing;
 mod tls;

@@ -23,6 +23,9 @@ pub(crate) enum CliError {
         /// What happened.
         why: String,
     },
+    /// What the question is about cannot be read or is not believed, so there is no answer: not the
+    /// exit status of a no.
+    Unusable(String),
     /// The answer is no, and has been printed.
     No,
     /// The reader of standard output has gone, as `head` does: nobody is left to tell.
@@ -43,14 +46,17 @@ impl CliError {
             // Standard error may be closed; the exit status still says it.
             let _ = writeln!(io::stderr(), "switchover: {self}");
         }
-        ExitCode::FAILURE
+        match self {
+            CliError::Unusable(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
     }
 }
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CliError::Failed(text) => f.write_str(text),
+            CliError::Failed(text) | CliError::Unusable(text) => f.write_str(text),
             CliError::Refused(problem) => write!(f, "{problem}"),
             CliError::Unreachable { url, why } => write!(
                 f,

@@ -7,23 +7,28 @@ mod approve;
 mod args;
 mod audit;
 mod backup;
+mod census;
 mod cohorts;
 mod completions;
 mod demo;
 mod demote;
+mod env_file;
 mod environment;
 mod error;
 mod explain;
 mod files;
+mod forecast;
 mod gates;
 mod halt;
 mod history;
+mod manifests;
 mod migrate;
 mod openapi;
 mod output;
 mod pairs;
 mod problem;
 mod promote;
+mod release;
 mod restore;
 mod resume;
 mod rollout;
@@ -83,6 +88,16 @@ enum Command {
     Gates(gates::GatesArgs),
     /// Approve the promotion of a route as it is now
     Approve(approve::ApproveArgs),
+    /// Freeze the stages of on-prem environments into releases, publish them, hand out manifests
+    #[command(subcommand)]
+    Release(release::ReleaseCommand),
+    /// What an upgrade changes for an installation: needs no server
+    ///
+    /// Exit status 0: every override goes on working; 1: one stops; 2: something cannot be read, or is
+    /// not believed.
+    Forecast(forecast::ForecastArgs),
+    /// Write down which overrides are in force at a site, and bring that to the server
+    Census(census::CensusArgs),
     /// Why a caller gets what it gets
     Explain(explain::ExplainArgs),
     /// What happened to a route
@@ -128,6 +143,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Acceptance(args) => acceptance::run(file, &args),
         Command::Gates(args) => gates::run(file, &args),
         Command::Approve(args) => approve::run(file, &args),
+        Command::Release(command) => release::run(file, &command),
+        Command::Forecast(args) => forecast::run(&args),
+        Command::Census(args) => census::run(file, &args),
         Command::Explain(args) => explain::run(file, &args),
         Command::History(args) => history::run(file, &args),
         Command::Audit(args) => audit::run(file, &args),

@@ -58,7 +58,12 @@ fn start(config: &Config, keys: Arc<TokenKeys>, clock: Clock) -> Result<Running,
     let opened =
         |error: StoreError| CliError::new(format!("cannot use {database}: {}", why(&error)));
     let store = Store::open(database.clone()).map_err(opened)?;
-    let services = Services::start(store, clock).map_err(opened)?;
+    let signing = config.clone();
+    let services = Services::start(store, clock)
+        .map_err(opened)?
+        .with_manifest_signer(Arc::new(move || {
+            signing.manifest_keys().map_err(|error| error.to_string())
+        }));
     let server = ServerConfig {
         listen: config.listen.clone(),
         signals: true,

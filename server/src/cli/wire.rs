@@ -202,3 +202,30 @@ pub(crate) struct Imported {
 pub(crate) struct Revocation {
     pub(crate) jti: String,
 }
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Release {
+    pub(crate) name: String,
+    pub(crate) environment: String,
+    pub(crate) build: u64,
+    pub(crate) state: String,
+    pub(crate) after: Option<String>,
+    pub(crate) based_on: Option<String>,
+    pub(crate) routes: u64,
+    pub(crate) digest: String,
+    pub(crate) frozen_at: DateTime<Utc>,
+    pub(crate) built_at: DateTime<Utc>,
+    pub(crate) built_by: String,
+    pub(crate) published_at: Option<DateTime<Utc>>,
+    pub(crate) published_by: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Census {
+    pub(crate) environment: String,
+    pub(crate) site: String,
+    pub(crate) release: Option<String>,
+    pub(crate) taken_at: DateTime<Utc>,
+    pub(crate) overrides: BTreeMap<String, bool>,
+    pub(crate) ignored: BTreeSet<String>,
+}

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod estimate;
 pub mod exposure;
 pub mod external;
+pub mod forecast;
 pub mod gate;
 pub mod lifecycle;
 pub mod naming;

@@ -32,6 +32,7 @@ pub(crate) enum Code {
     Mandatory,
     MethodNotAllowed,
     NameTaken,
+    NoManifestKey,
     NotFound,
     NotReady,
     OutOfOrder,
@@ -106,6 +107,11 @@ impl Code {
                 "This address does not know the method",
             ),
             Code::NameTaken => ("name_taken", StatusCode::CONFLICT, "The name is taken"),
+            Code::NoManifestKey => (
+                "no_manifest_key",
+                StatusCode::CONFLICT,
+                "The server has no key to sign manifests with",
+            ),
             Code::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
             Code::NotReady => (
                 "not_ready",
@@ -305,6 +311,7 @@ impl From<Failure> for Problem {
                 "this request was just carried out: ask again for its answer",
                 1,
             ),
+            Failure::NoManifestKey(_) => Problem::new(Code::NoManifestKey, detail),
             Failure::UnderWay(_) => Problem::unavailable(format!("{detail}: try again"), 2),
             Failure::Store(error) => stored(&error),
         }

@@ -4,6 +4,7 @@
 mod access;
 mod approvals;
 mod audit;
+mod censuses;
 mod environments;
 mod error;
 mod explain;
@@ -16,6 +17,7 @@ mod markdown;
 mod openapi;
 mod preparation;
 mod promotions;
+mod releases;
 mod respond;
 mod rollouts;
 mod route_list;
@@ -138,6 +140,15 @@ handlers! {
     approvals::approve,
     approvals::withdraw,
     explain::explain,
+    releases::freeze,
+    releases::list,
+    releases::show,
+    releases::manifest,
+    releases::publish,
+    releases::delete,
+    censuses::import,
+    censuses::list,
+    censuses::delete,
     audit::history,
     audit::list,
     audit::verify,

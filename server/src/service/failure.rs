@@ -57,6 +57,8 @@ pub enum Failure {
     IdempotencyMismatch,
     /// The same request, by its idempotency key, was being carried out and now is done.
     JustDone,
+    /// There is no key to sign manifests with: why, and what to do.
+    NoManifestKey(String),
     /// What may be done once at a time is being done for somebody else.
     UnderWay(&'static str),
     /// The database did not answer as it should.
@@ -106,6 +108,7 @@ impl fmt::Display for Failure {
                 f.write_str("this idempotency key was used for another request")
             }
             Failure::JustDone => f.write_str("the same request has just been carried out"),
+            Failure::NoManifestKey(why) => write!(f, "no manifest can be signed: {why}"),
             Failure::UnderWay(what) => write!(f, "{what} is under way"),
             Failure::Store(error) => write!(f, "{error}"),
         }

@@ -6,12 +6,14 @@
 mod access;
 mod approval;
 mod audit;
+mod census;
 mod environment;
 mod explain;
 mod external;
 mod failure;
 mod many;
 mod preparation;
+mod release;
 mod rollout;
 mod route;
 mod route_change;
@@ -39,6 +41,7 @@ pub use explain::Explained;
 pub use external::{NewExternal, external_tag};
 pub use failure::{Existing, Failure, Missing, RowErrors};
 pub use many::{HaltSelection, Switched};
+pub use release::{Freeze, ManifestSigner, release_tag};
 pub use rollout::{Change, Changed, Target, rollout_tag};
 pub use route::{NewRoute, RouteWithRollouts};
 pub use route_change::RoutePatch;
@@ -111,6 +114,7 @@ pub struct Services {
     hub: Hub,
     access: Access,
     clock: Clock,
+    manifest_signer: ManifestSigner,
     /// Held while the audit chain is walked.
     verifying: Mutex<()>,
 }
@@ -133,6 +137,7 @@ impl Services {
             hub: Hub::default(),
             access: Access::default(),
             clock,
+            manifest_signer: Arc::new(|| Err("no key to sign manifests with is set up".to_owned())),
             verifying: Mutex::new(()),
         };
         services.catch_up()?;

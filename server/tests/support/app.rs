@@ -9,7 +9,8 @@ use chrono::{DateTime, Duration, TimeZone as _, Utc};
 use serde_json::{Value, json};
 use switchover_server::domain::actor::{Actor, Role};
 use switchover_server::http::{Running, Server, ServerConfig, UNREAD};
-use switchover_server::service::{Clock, Services};
+use switchover_server::manifest_key::ManifestKeys;
+use switchover_server::service::{Clock, ManifestSigner, Services};
 use switchover_server::token::{KEY_FILE, TokenKeys};
 use tempfile::TempDir;
 
@@ -83,6 +84,7 @@ pub(crate) struct App {
     remote: Remote,
     database: Arc<TestDatabase>,
     clock: Arc<AtomicI64>,
+    manifest_keys: Arc<Mutex<Option<String>>>,
 }
 
 impl App {
@@ -99,7 +101,10 @@ impl App {
     pub(crate) fn with_patience(database: Arc<TestDatabase>, unread: std::time::Duration) -> App {
         let start = Utc.with_ymd_and_hms(2026, 1, 5, 10, 0, 0).unwrap();
         let clock = Arc::new(AtomicI64::new(start.timestamp_micros()));
-        let services = Services::start(database.open(), reading(&clock)).unwrap();
+        let manifest_keys = Arc::new(Mutex::new(Some(ManifestKeys::new().unwrap().to_pem())));
+        let services = Services::start(database.open(), reading(&clock))
+            .unwrap()
+            .with_manifest_signer(signer(&manifest_keys));
         let config = ServerConfig {
             listen: "127.0.0.1:0".to_owned(),
             signals: false,
@@ -114,7 +119,17 @@ impl App {
             running: Some(running),
             database,
             clock,
+            manifest_keys,
         }
+    }
+
+    /// The keys that sign manifests from now on, in PEM; none when the operator has set up none.
+    pub(crate) fn sign_manifests_with(&self, keys: Option<&str>) {
+        *self.manifest_keys.lock().unwrap() = keys.map(str::to_owned);
+    }
+
+    pub(crate) fn manifest_keys(&self) -> ManifestKeys {
+        signer(&self.manifest_keys)().unwrap()
     }
 
     /// The key that the servers of these tests trust, in PEM.
@@ -231,6 +246,14 @@ impl Deref for App {
 pub(crate) fn at(route: &str, environment: &str, what: &str) -> String {
     let path = format!("routes/{route}/environments/{environment}/{what}");
     path.trim_end_matches('/').to_owned()
+}
+
+fn signer(keys: &Arc<Mutex<Option<String>>>) -> ManifestSigner {
+    let keys = Arc::clone(keys);
+    Arc::new(move || {
+        let pem = keys.lock().unwrap().clone().ok_or("set one up")?;
+        ManifestKeys::from_pem(&pem).map_err(|error| error.to_string())
+    })
 }
 
 fn reading(clock: &Arc<AtomicI64>) -> Clock {

@@ -117,6 +117,9 @@ impl TestDatabase {
             "audit",
             "sdk_keys",
             "idempotency",
+            "releases",
+            "release_stages",
+            "censuses",
         ]
         .map(|table| {
             format!(

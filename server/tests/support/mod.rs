@@ -11,7 +11,7 @@ mod sse;
 pub(crate) use app::{App, Who, at};
 pub(crate) use client::{Remote, Reply, raw, read_raw};
 pub(crate) use database::{Engine, TestDatabase};
-pub(crate) use place::Place;
+pub(crate) use place::{Done, Place};
 pub(crate) use sse::{Event, Events, StreamReader};
 
 use std::time::{Duration, Instant};

@@ -113,6 +113,7 @@ fn program(data: &Path) -> Command {
         .env_remove("SWITCHOVER_CONFIG")
         .env_remove("SWITCHOVER_DATABASE_URL")
         .env_remove("SWITCHOVER_LISTEN")
+        .env_remove("SWITCHOVER_MANIFEST_KEY")
         .env_remove("SWITCHOVER_SIGNING_KEY")
         .env_remove("SWITCHOVER_TOKEN")
         .env("USER", "tester")
