@@ -92,10 +92,20 @@ fn fill(server: &Server, directory: &FilePath, manifest: Option<&str>) {
     }
     let client = builder.start().unwrap();
     assert!(client.wait_ready(PATIENCE));
-    let version = client.status().version.unwrap().to_string();
+    let status = client.status();
+    let (environment, version) = (status.environment.unwrap(), status.version.unwrap());
+    let head = match status.manifest {
+        ManifestStatus::Accepted { release, build } => {
+            format!(" 2 {release}:{build} {environment} {version} ")
+        }
+        ManifestStatus::Refused(ManifestError::Foreign { .. }) => {
+            format!(":1 {environment} {version} ")
+        }
+        _ => format!(" 1 {environment} {version} "),
+    };
     eventually("it is kept", || {
         let kept = fs::read_to_string(directory.join("switchover.snapshot"));
-        kept.is_ok_and(|kept| kept.contains(&format!(" {version} ")))
+        kept.is_ok_and(|kept| kept.contains(&head))
     });
     assert!(client.flush(PATIENCE));
 }
@@ -361,6 +371,31 @@ fn any_pinned_key_may_verify_any_signature() {
 fn line_ends_that_a_work_tree_turned_do_no_harm() {
     let turned = manifest("12", OPT_IN).replace('\n', "\r\n");
     assert!(Manifest::verify(&turned, &[Key::new(1).public()]).is_ok());
+}
+
+/// The file that the example embeds, made by a server.
+#[test]
+fn a_file_of_a_real_server_is_good() {
+    let text = include_str!("../../examples/switchover.manifest.json");
+    let example = include_str!("../../examples/on_prem.rs");
+    let key = example.split('"').find(|part| part.starts_with("ed25519:"));
+    let key: ManifestKey = key.unwrap().parse().unwrap();
+    let manifest = Manifest::verify(text, &[key]).unwrap();
+    let stages = manifest.table().entries().keys();
+    let stages = stages.filter_map(|route| manifest.table().rollout(route.as_str()));
+    let stages: Vec<Stage> = stages.map(|rollout| rollout.stage).collect();
+    assert_eq!(
+        stages,
+        [
+            Stage::OptIn,
+            Stage::OptOut,
+            Stage::Mandatory,
+            Stage::ReadyForTesting
+        ]
+    );
+    // What the SDK would write is the same file, byte for byte.
+    let payload = write_payload(manifest.head(), manifest.entries());
+    assert!(text.contains(&payload));
 }
 
 /// The server's answer is a snapshot; a manifest is none, and the other way round.

@@ -98,10 +98,9 @@ fn told(
         text.push('\n');
     }
     let changing = outlooks.iter().filter(|outlook| outlook.changes()).count();
-    let routes = count(outlooks.len(), "route");
-    let overrides = count(stopping, "override");
     text.push_str(&format!(
-        "{routes}: {changing} change; {overrides} stop working"
+        "{}; changing: {changing}; overrides that stop working: {stopping}",
+        count(outlooks.len(), "route")
     ));
     text
 }
