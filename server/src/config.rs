@@ -164,11 +164,7 @@ impl Config {
                 MANIFEST_KEY,
                 given,
             )?)?),
-            None if self.database.is_shared() => Err(ConfigError(format!(
-                "several nodes may share this database, so they need one key to sign manifests with: \
-                 make it with `openssl genpkey -algorithm ed25519 -out manifest-key.pem` and set \
-                 {MANIFEST_KEY} to that file or to its text, the same on every node"
-            ))),
+            None if self.database.is_shared() => Err(no_manifest_key()),
             None => Ok(ManifestKeys::from_data_dir(&self.data_dir)?),
         }
     }
@@ -183,6 +179,7 @@ impl Config {
                 "{MANIFEST_KEY} holds the keys themselves: add and remove their PEM blocks there"
             ))),
             Some(file) => Ok(PathBuf::from(file)),
+            None if self.database.is_shared() => Err(no_manifest_key()),
             None => Ok(self.data_dir.join(MANIFEST_KEY_FILE)),
         }
     }
@@ -291,6 +288,14 @@ fn read_file(path: &Path) -> Result<Said, ConfigError> {
             error.message()
         ))
     })
+}
+
+fn no_manifest_key() -> ConfigError {
+    ConfigError(format!(
+        "several nodes may share this database, so they need one key to sign manifests with: make it \
+         with `openssl genpkey -algorithm ed25519 -out manifest-key.pem` and set {MANIFEST_KEY} to \
+         that file or to its text, the same on every node"
+    ))
 }
 
 /// PEM text, or that of the file which is named in its place.

@@ -221,6 +221,41 @@ fn a_key_is_added_and_the_old_one_retired_while_the_server_runs() {
     }
 }
 
+/// Several nodes would each make their own key, and builds pin one.
+#[test]
+fn keys_that_are_given_stay_where_they_are() {
+    let place = Place::new();
+    let run = |what: &[&str], more: &[&str]| place.run(&[&["release", "key"], what, more].concat());
+    let shared = "--database=postgres://switchover@db.example.com/switchover";
+    for what in [&["show"][..], &["add"], &["retire", "x"]] {
+        let refused = run(what, &[shared]);
+        assert_eq!(refused.status, 1);
+        assert!(
+            refused.err.contains("SWITCHOVER_MANIFEST_KEY"),
+            "{}",
+            refused.err
+        );
+    }
+    let made = run(&["add"], &[]);
+    assert_eq!(
+        (made.status, made.out.lines().count()),
+        (0, 1),
+        "{}",
+        made.err
+    );
+    let file = place.file("manifest-key.pem");
+    let config = place.file("switchover.toml");
+    let with = format!("--config={config}");
+    std::fs::write(&config, format!("manifest_key = {file:?}\n")).unwrap();
+    let added = run(&["add"], &[shared, &with]);
+    assert_eq!(added.out.lines().count(), 2, "{}", added.err);
+    let keys = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&config, format!("manifest_key = {keys:?}\n")).unwrap();
+    assert_eq!(run(&["show"], &[shared, &with]).out, added.out);
+    let refused = run(&["add"], &[&with]);
+    assert!(refused.err.contains("PEM blocks there"), "{}", refused.err);
+}
+
 #[test]
 fn a_census_is_taken_without_a_network_and_brought_to_the_server() {
     let mut place = prepared();

@@ -177,7 +177,9 @@ fn has_row(line: &str) -> bool {
 
 #[test]
 fn the_decision_asks_nobody() {
-    let pure = ["decide", "table", "snapshot", "bucket", "rollout", "stage"];
+    let pure = [
+        "decide", "table", "snapshot", "manifest", "bucket", "rollout", "stage",
+    ];
     let words = [
         "std::env",
         "std::fs",

@@ -1,6 +1,5 @@
 //! The client as a whole, against a server that a test scripts.
 #![expect(
-    clippy::indexing_slicing,
     clippy::panic,
     clippy::string_slice,
     clippy::unwrap_used,
