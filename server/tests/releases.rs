@@ -1,5 +1,7 @@
 //! Releases: drafts, their order, patches, publishing, the manifest and its keys.
 
+use std::sync::Arc;
+
 use chrono::Duration;
 use serde_json::{Value, json};
 use switchover::{
@@ -51,9 +53,8 @@ fn manifest(app: &App, name: &str) -> Manifest {
 }
 
 fn stage(app: &App, name: &str) -> Option<Stage> {
-    let manifest = manifest(app, name);
-    let stage = manifest.table().rollout(ROUTE).map(|found| found.stage);
-    stage
+    let table = Arc::clone(manifest(app, name).table());
+    table.rollout(ROUTE).map(|found| found.stage)
 }
 
 /// One stage further everywhere.
