@@ -91,6 +91,8 @@ fn orders_without_a_body_are_carried_out_for_whoever_may() {
     ] {
         assert_eq!(delete(who, path).code(404), "not_found");
     }
+    let plan = "routes/count_commits/plan?reason=r";
+    assert_eq!(delete(Who::OPERATOR, plan).code(404), "not_found");
     app.request("POST", "audit/verify")
         .by(Who::VIEWER)
         .send()

@@ -157,6 +157,12 @@ fn nothing_has_a_tag_that_was_made_up() {
     ];
     let app = App::start(Engine::Sqlite);
     app.route("count_commits");
+    app.request("PUT", "routes/count_commits/plan?reason=r")
+        .by(Who::ADMIN)
+        .header("content-type", "text/markdown")
+        .body("- a")
+        .send()
+        .expect(201);
     let before = app.database().fingerprint();
     let route = json!({ "endpoint": "a.B/Cd", "operation": "read", "owner": "o" });
     for operation in operations() {
@@ -192,18 +198,22 @@ fn nothing_has_a_tag_that_was_made_up() {
             ("POST", "preparation") => Some(json!({ "action": "shelve", "reason": "r" })),
             ("POST", "confirmation") => Some(json!({})),
             ("PUT", "{name}") => Some(json!({ "owner": "o", "description": "d", "reason": "r" })),
+            ("PATCH", "plan") => Some(json!({ "ordered": true, "reason": "r" })),
+            ("PATCH", "{step}") => Some(json!({ "done": true, "reason": "r" })),
+            ("PATCH", "{section}") => Some(json!({ "gate": "opt_in", "reason": "r" })),
             ("PUT", "setting") => Some(json!({ "mode": "on", "reason": "r" })),
             ("PUT", "cohorts") => Some(json!({ "include": [], "exclude": ["k"], "reason": "r" })),
             _ => Some(json!({ "reason": "r" })),
         };
-        let asks_why = operation.method == "DELETE" || last == "runbook";
+        let is_markdown = operation.method == "PUT" && ["runbook", "plan"].contains(&last);
+        let asks_why = operation.method == "DELETE" || is_markdown;
         let query = if asks_why { "?reason=r" } else { "" };
         let request = app
             .request(&operation.method, &(operation.address() + query))
             .by(Who::ADMIN)
             .header("if-match", "\"bogus\"");
         let reply = match &body {
-            Some(_) if last == "runbook" => {
+            Some(_) if is_markdown => {
                 let request = request.header("content-type", "text/markdown");
                 request.body("# x").send()
             }

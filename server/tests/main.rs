@@ -35,6 +35,7 @@ mod on_prem;
 mod openapi;
 mod outage;
 mod permissions;
+mod plans;
 mod preparation;
 mod race;
 mod releases;

@@ -66,6 +66,21 @@ impl Api {
         self.send(Method::PUT, path, Some(body))
     }
 
+    pub(crate) fn patch(&self, path: &str, body: String) -> Result<Reply, CliError> {
+        self.send(Method::PATCH, path, Some(body))
+    }
+
+    /// Puts Markdown as it is.
+    pub(crate) fn put_markdown(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        text: String,
+    ) -> Result<Reply, CliError> {
+        let path = with_query(path, query);
+        self.send_as(Method::PUT, &path, Some(("text/markdown", text)))
+    }
+
     pub(crate) fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, CliError> {
         self.send(Method::DELETE, &with_query(path, query), None)
     }
@@ -106,6 +121,15 @@ impl Api {
     }
 
     fn send(&self, method: Method, path: &str, body: Option<String>) -> Result<Reply, CliError> {
+        self.send_as(method, path, body.map(|body| ("application/json", body)))
+    }
+
+    fn send_as(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, String)>,
+    ) -> Result<Reply, CliError> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}/api/v1{path}", self.url))
@@ -113,8 +137,8 @@ impl Api {
             .header("Accept", "application/json");
         let answered = match body {
             None => request.body(()).map(|request| self.agent.run(request)),
-            Some(body) => request
-                .header("Content-Type", "application/json")
+            Some((kind, body)) => request
+                .header("Content-Type", kind)
                 .body(body)
                 .map(|request| self.agent.run(request)),
         };

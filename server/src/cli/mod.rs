@@ -26,6 +26,7 @@ mod migrate;
 mod openapi;
 mod output;
 mod pairs;
+mod plan;
 mod problem;
 mod promote;
 mod release;
@@ -98,6 +99,9 @@ enum Command {
     Forecast(forecast::ForecastArgs),
     /// Write down which overrides are in force at a site, and bring that to the server
     Census(census::CensusArgs),
+    /// Give, show, tick and bind the plan of a route
+    #[command(subcommand)]
+    Plan(plan::PlanCommand),
     /// Why a caller gets what it gets
     Explain(explain::ExplainArgs),
     /// What happened to a route
@@ -146,6 +150,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Release(command) => release::run(file, &command),
         Command::Forecast(args) => forecast::run(&args),
         Command::Census(args) => census::run(file, &args),
+        Command::Plan(command) => plan::run(file, command),
         Command::Explain(args) => explain::run(file, &args),
         Command::History(args) => history::run(file, &args),
         Command::Audit(args) => audit::run(file, &args),

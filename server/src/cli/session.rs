@@ -71,6 +71,20 @@ impl Session {
         self.checked(self.api.put(path, body.to_string()))
     }
 
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Result<Reply, CliError> {
+        self.checked(self.api.patch(path, body.to_string()))
+    }
+
+    /// Puts Markdown as it is.
+    pub(crate) fn put_markdown(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        text: String,
+    ) -> Result<Reply, CliError> {
+        self.checked(self.api.put_markdown(path, query, text))
+    }
+
     pub(crate) fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, CliError> {
         self.checked(self.api.delete(path, query))
     }
@@ -120,6 +134,9 @@ impl Session {
     fn next_step(&self, problem: &Problem) -> Option<String> {
         if problem.is_missing("route") {
             return Some("see what there is: switchover route list".to_owned());
+        }
+        if problem.is_missing("plan") {
+            return Some("give it one: switchover plan put ROUTE FILE --reason …".to_owned());
         }
         if problem.is_missing("environment") {
             return Some(self.environments());

@@ -229,3 +229,44 @@ pub(crate) struct Census {
     pub(crate) overrides: BTreeMap<String, bool>,
     pub(crate) ignored: BTreeSet<String>,
 }
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) route: String,
+    pub(crate) ordered: bool,
+    pub(crate) total: usize,
+    pub(crate) done: usize,
+    pub(crate) sections: Vec<PlanSection>,
+    pub(crate) put_by: String,
+    pub(crate) put_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct PlanSection {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) level: usize,
+    pub(crate) gate: Option<Stage>,
+    pub(crate) total: usize,
+    pub(crate) done: usize,
+    pub(crate) steps: Vec<PlanStep>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct PlanStep {
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) owner: Option<String>,
+    pub(crate) done: bool,
+    pub(crate) done_by: Option<String>,
+    pub(crate) done_at: Option<DateTime<Utc>>,
+    pub(crate) note: Option<String>,
+    pub(crate) after: Vec<String>,
+    pub(crate) code: Vec<PlanCode>,
+    pub(crate) steps: Vec<PlanStep>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct PlanCode {
+    pub(crate) language: String,
+}

@@ -15,6 +15,7 @@ mod health;
 mod log;
 mod markdown;
 mod openapi;
+mod plans;
 mod preparation;
 mod promotions;
 mod releases;
@@ -149,6 +150,12 @@ handlers! {
     censuses::import,
     censuses::list,
     censuses::delete,
+    plans::put,
+    plans::show,
+    plans::set_order,
+    plans::delete,
+    plans::change_step,
+    plans::bind_section,
     audit::history,
     audit::list,
     audit::verify,

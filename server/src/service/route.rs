@@ -254,12 +254,18 @@ fn lock_all_environments(work: &mut Work<'_, '_>) -> Result<Vec<Environment>, Fa
 }
 
 pub(super) fn lock_route(work: &mut Work<'_, '_>, key: &RouteKey) -> Result<(), Failure> {
+    lock_rollouts(work, key)?;
+    lock_all_environments(work).map(|_| ())
+}
+
+/// Locks a route in every environment: no promotion of it is judged meanwhile.
+pub(super) fn lock_rollouts(work: &mut Work<'_, '_>, key: &RouteKey) -> Result<(), Failure> {
     let environments = work.tx.environments()?;
     let by_key: BTreeSet<_> = environments.iter().map(|found| &found.key).collect();
     for environment in by_key {
         work.tx.lock_rollout(key, environment, None)?;
     }
-    lock_all_environments(work).map(|_| ())
+    Ok(())
 }
 
 type Parsed = (RouteSpec, Option<Preparation>);

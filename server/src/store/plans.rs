@@ -75,6 +75,18 @@ impl Tx<'_> {
         revision.map_or(Ok(0), |revision| counted("plans.revision", revision))
     }
 
+    /// Locks a route's plan for this transaction, if it has one: a route that is not published yet
+    /// has no rollouts to lock.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn lock_plan(&mut self, route: &RouteKey) -> Result<(), StoreError> {
+        diesel::update(plans::table.filter(plans::route.eq(route.as_str())))
+            .set(plans::revision.eq(plans::revision))
+            .execute(self.connection)?;
+        Ok(())
+    }
+
     /// Writes a plan's text, order and revision; what is known of its steps and sections is written
     /// for each of them.
     ///
