@@ -2,6 +2,7 @@
 
 use chrono::Duration;
 use serde_json::{Value, json};
+use switchover_server::domain::census::MOST_OVERRIDES;
 use switchover_server::domain::environment::EnvironmentKey;
 use switchover_server::store::StoreError;
 
@@ -131,10 +132,20 @@ fn what_is_no_census_is_refused(engine: Engine) {
     both["overrides"] = json!({ "GITALY_BLAME": true });
     both["ignored"] = json!(["GITALY_BLAME"]);
     assert_eq!(import(&app, &both).code(422), "invalid");
-    let many: serde_json::Map<String, Value> = (0..20_001)
+    let many: serde_json::Map<String, Value> = (0..=MOST_OVERRIDES)
         .map(|n| (format!("GITALY_{n}"), json!(true)))
         .collect();
     assert_eq!(with("overrides", Value::Object(many)).code(422), "invalid");
     assert_eq!(app.get("censuses").json()["items"], json!([]));
+    for site in 0..101 {
+        let one = census(&format!("site-{site}"), "2026-01-01T00:00:00Z", json!({}));
+        import(&app, &one).expect(201);
+    }
+    let page = app.get("censuses?limit=1000").expect(200).json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 100);
+    assert!(
+        page["next_cursor"].is_string(),
+        "a page is bounded, a list is not"
+    );
     assert_eq!(app.post(Who::VIEWER, "censuses", &good).status, 403);
 }

@@ -12,9 +12,9 @@ use switchover::{FlagName, ReleaseName};
 use crate::domain::environment::EnvironmentKey;
 
 /// The most variables that a census may name.
-pub const MOST_OVERRIDES: usize = 20_000;
+pub const MOST_OVERRIDES: usize = 1_000;
 /// The most sites of one environment.
-pub const MOST_SITES: usize = 10_000;
+pub const MOST_SITES: usize = 5_000;
 /// How far ahead of the server's clock a site's may be.
 const CLOCKS_APART: Duration = Duration::hours(24);
 /// 1970: databases do not reach back as far as texts do.

@@ -22,6 +22,9 @@ use crate::http::respond::{self, Page, answer};
 use crate::http::rollouts::read_reason;
 use crate::service::Failure;
 
+/// A page has no more, whatever is asked for: each may name a thousand variables.
+const LARGEST_PAGE: usize = 100;
+
 /// A census to be imported, as `switchover census` writes it at a site.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -149,7 +152,7 @@ pub(crate) async fn list(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let query = query.0;
-    let limit = respond::read_limit(query.limit)?;
+    let limit = respond::read_limit(query.limit)?.min(LARGEST_PAGE);
     let after = read_place(query.cursor.as_ref())?;
     let found = app
         .blocking(move |services| {
