@@ -2,6 +2,8 @@
 //!
 //! The algorithm is that of our key, never what a token's header claims.
 
+mod checkpoint;
+
 use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -17,6 +19,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::actor::{Actor, Role};
 use crate::domain::approval::hex;
+
+pub use checkpoint::{PublicKey, SignedStatement};
 
 const ISSUER: &str = "switchover";
 const AUDIENCE: &str = "switchover-api";
@@ -150,6 +154,9 @@ impl TokenKeys {
         let refused = |why: &str| TokenError(why.to_owned());
         let header = jsonwebtoken::decode_header(token)
             .map_err(|_| refused("the token is not a signed JSON Web Token"))?;
+        if header.typ.as_deref() != Some("JWT") {
+            return Err(refused("this is signed, but it is no token"));
+        }
         if header.alg != Algorithm::EdDSA || header.kid.as_deref() != Some(&self.id) {
             return Err(refused("the token was not signed with this server's key"));
         }

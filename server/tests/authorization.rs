@@ -97,6 +97,10 @@ fn orders_without_a_body_are_carried_out_for_whoever_may() {
         .by(Who::VIEWER)
         .send()
         .expect(200);
+    app.request("POST", "audit/checkpoints")
+        .by(Who::OPERATOR)
+        .send()
+        .expect(201);
 }
 
 /// T39: an SDK's key reads one environment, and nothing of people's interface.

@@ -17,6 +17,7 @@ mod support;
 
 mod access;
 mod approvals;
+mod audit;
 mod authorization;
 mod bad_input;
 mod busy;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use ureq::http::{Method, Request, Uri};
-use ureq::{Agent, Body};
+use ureq::http::{Method, Request, Response, Uri};
+use ureq::{Agent, AsSendBody, Body, BodyReader};
 
 use crate::cli::error::CliError;
 use crate::cli::problem::Problem;
@@ -40,7 +40,7 @@ impl Api {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_connect(Some(Duration::from_secs(3)))
-            .timeout_global(Some(DEADLINE));
+            .timeout_recv_response(Some(DEADLINE));
         // A proxy for the way out does not lead back to this machine.
         let config = if is_on_this_machine(url) {
             config.proxy(None)
@@ -120,6 +120,17 @@ impl Api {
         })
     }
 
+    /// An answer that is read as it arrives, for as long as that takes.
+    pub(crate) fn stream(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<BodyReader<'static>, CliError> {
+        let path = with_query(path, query);
+        let response = self.answered(Method::GET, &path, None, None)?;
+        Ok(response.into_body().into_reader())
+    }
+
     fn send(&self, method: Method, path: &str, body: Option<String>) -> Result<Reply, CliError> {
         self.send_as(method, path, body.map(|body| ("application/json", body)))
     }
@@ -130,17 +141,33 @@ impl Api {
         path: &str,
         body: Option<(&str, String)>,
     ) -> Result<Reply, CliError> {
+        let mut response = self.answered(method, path, body, Some(DEADLINE))?;
+        let text = read_text(response.body_mut()).map_err(|error| self.unreachable(&error))?;
+        Ok(Reply {
+            text,
+            url: self.url.clone(),
+        })
+    }
+
+    /// A good answer, its body not read yet.
+    fn answered(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, String)>,
+        deadline: Option<Duration>,
+    ) -> Result<Response<Body>, CliError> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}/api/v1{path}", self.url))
             .header("Authorization", format!("Bearer {}", self.token))
             .header("Accept", "application/json");
         let answered = match body {
-            None => request.body(()).map(|request| self.agent.run(request)),
+            None => request.body(()).map(|request| self.run(request, deadline)),
             Some((kind, body)) => request
                 .header("Content-Type", kind)
                 .body(body)
-                .map(|request| self.agent.run(request)),
+                .map(|request| self.run(request, deadline)),
         };
         let mut response = answered
             .map_err(|error| {
@@ -148,13 +175,10 @@ impl Api {
             })?
             .map_err(|error| self.unreachable(&error))?;
         let status = response.status();
-        let text = read_text(response.body_mut()).map_err(|error| self.unreachable(&error))?;
         if status.is_success() {
-            return Ok(Reply {
-                text,
-                url: self.url.clone(),
-            });
+            return Ok(response);
         }
+        let text = read_text(response.body_mut()).map_err(|error| self.unreachable(&error))?;
         match serde_json::from_str::<Problem>(&text) {
             Ok(mut problem) => {
                 problem.raw = text;
@@ -165,6 +189,15 @@ impl Api {
                 self.url
             ))),
         }
+    }
+
+    fn run(
+        &self,
+        request: Request<impl AsSendBody>,
+        deadline: Option<Duration>,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let request = self.agent.configure_request(request);
+        self.agent.run(request.timeout_global(deadline).build())
     }
 
     fn unreachable(&self, error: &ureq::Error) -> CliError {

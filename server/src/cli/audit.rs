@@ -1,14 +1,17 @@
 //! `audit`: the record of everything, and whether it is whole.
 
+mod checkpoints;
+mod export;
+mod verify;
+
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
-use switchover::Percent;
 
 use crate::cli::error::CliError;
 use crate::cli::output::{Field, Screen, moment};
 use crate::cli::session::Session;
-use crate::cli::wire::{AuditEntry, Page, Verification};
+use crate::cli::wire::{AuditEntry, Page};
 use crate::config::{ClientArgs, FileArgs};
+use crate::domain::words;
 
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -37,19 +40,26 @@ pub(crate) struct AuditArgs {
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Walk the whole record; exit status 1 when an entry does not fit
-    Verify(VerifyArgs),
-}
-
-#[derive(Args, Debug)]
-struct VerifyArgs {
-    #[command(flatten)]
-    client: ClientArgs,
+    Verify(verify::VerifyArgs),
+    /// Write the record into a file, one JSON object a line
+    Export(export::ExportArgs),
+    /// Sign the record as it is now, to be kept elsewhere
+    Checkpoint(checkpoints::CheckpointArgs),
+    /// The signed checkpoints of the record, newest first
+    Checkpoints(checkpoints::CheckpointsArgs),
 }
 
 pub(crate) fn run(file: &FileArgs, args: &AuditArgs) -> Result<(), CliError> {
-    if let Some(AuditCommand::Verify(args)) = &args.command {
-        return verify(file, args);
+    match &args.command {
+        None => list(file, args),
+        Some(AuditCommand::Verify(args)) => verify::run(file, args),
+        Some(AuditCommand::Export(args)) => export::run(file, args),
+        Some(AuditCommand::Checkpoint(args)) => checkpoints::make(file, args),
+        Some(AuditCommand::Checkpoints(args)) => checkpoints::list(file, args),
     }
+}
+
+fn list(file: &FileArgs, args: &AuditArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
     let filters = [
         ("route", &args.route),
@@ -85,36 +95,13 @@ pub(crate) fn entries(screen: &Screen, page: Page<AuditEntry>) -> String {
     screen.table(&header, rows)
 }
 
-fn verify(file: &FileArgs, args: &VerifyArgs) -> Result<(), CliError> {
-    let session = Session::open(file, &args.client)?;
-    let reply = session.post("/audit/verify", &json!({}))?;
-    session.show(&reply, |_, found: Verification| told(&found))?;
-    let found: Verification = reply.read()?;
-    if found.intact {
-        Ok(())
-    } else {
-        Err(CliError::No)
-    }
-}
-
-fn told(found: &Verification) -> String {
-    match (found.broken_at, &found.detail) {
-        (Some(seq), detail) => format!(
-            "BROKEN at entry {seq}: {}\n{} entries before it fit",
-            detail.as_deref().unwrap_or("it does not fit"),
-            found.entries
-        ),
-        (None, _) => format!("intact: all {} entries fit", found.entries),
-    }
-}
-
 fn row(entry: AuditEntry) -> Vec<Field> {
     let action = if entry.action.contains("halt") || entry.action.contains("break_glass") {
         Field::bad(entry.action)
     } else {
         entry.action.into()
     };
-    let what = what(&entry.before, &entry.after);
+    let what = words::anything(&entry.before, &entry.after);
     vec![
         entry.seq.to_string().into(),
         moment(entry.at).into(),
@@ -125,60 +112,4 @@ fn row(entry: AuditEntry) -> Vec<Field> {
         what.into(),
         entry.reason.into(),
     ]
-}
-
-/// What changed of a rollout, in a few words; empty when it was something else.
-fn what(before: &Value, after: &Value) -> String {
-    let moved = |name: &str, told: fn(&Value) -> Option<String>| {
-        let (from, to) = (told(before.get(name)?)?, told(after.get(name)?)?);
-        (from != to).then(|| format!("{from} → {to}"))
-    };
-    let halt = match (before.get("halt"), after.get("halt")) {
-        (Some(Value::Null), Some(Value::Object(_))) => Some("halted".to_owned()),
-        (Some(Value::Object(_)), Some(Value::Null)) => Some("resumed".to_owned()),
-        _ => None,
-    };
-    let parts = [
-        moved("stage", |stage| Some(stage.as_str()?.to_owned())),
-        moved("setting", setting),
-        halt,
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    parts.join(", ")
-}
-
-/// A setting as commands take it.
-fn setting(setting: &Value) -> Option<String> {
-    let mode = setting.get("mode")?.as_str()?;
-    let percent = setting.get("percent").cloned();
-    let percent = percent.and_then(|percent| serde_json::from_value::<Percent>(percent).ok());
-    Some(match percent {
-        Some(percent) => format!("{mode} {percent}"),
-        None => mode.to_owned(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_says_what_changed() {
-        let state = |stage: &str, setting: Value, halt: Value| json!({ "stage": stage, "setting": setting, "halt": halt });
-        let (default, ramp) = (
-            json!({ "mode": "stage_default" }),
-            json!({ "mode": "ramp", "percent": 10 }),
-        );
-        let start = state("opt_in", default.clone(), Value::Null);
-        let ramped = state("opt_in", ramp, Value::Null);
-        let halted = state("opt_in", default.clone(), json!({ "by": "ann" }));
-        let back = state("ready_for_testing", default, json!({ "by": "ann" }));
-        assert_eq!(what(&start, &ramped), "stage_default → ramp 10 %");
-        assert_eq!(what(&start, &halted), "halted");
-        assert_eq!(what(&halted, &start), "resumed");
-        assert_eq!(what(&start, &back), "opt_in → ready_for_testing, halted");
-        for (before, after) in [(&start, &start), (&Value::Null, &start)] {
-            assert_eq!(what(before, after), "");
-        }
-    }
 }

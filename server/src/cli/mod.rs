@@ -30,6 +30,7 @@ mod plan;
 mod problem;
 mod promote;
 mod release;
+mod report;
 mod restore;
 mod resume;
 mod rollout;
@@ -106,6 +107,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// What happened to a route
     History(history::HistoryArgs),
+    /// The whole migration of a route, as Markdown
+    Report(report::ReportArgs),
     /// Who changed what, when and why
     Audit(audit::AuditArgs),
     /// List and add environments
@@ -153,6 +156,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Plan(command) => plan::run(file, command),
         Command::Explain(args) => explain::run(file, &args),
         Command::History(args) => history::run(file, &args),
+        Command::Report(args) => report::run(file, &args),
         Command::Audit(args) => audit::run(file, &args),
         Command::Environment(command) => environment::run(file, &command),
         Command::SdkKey(command) => sdk_key::run(file, command),

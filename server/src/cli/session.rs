@@ -58,6 +58,15 @@ impl Session {
         self.checked(self.api.get(path, query))
     }
 
+    /// An answer that is read as it arrives.
+    pub(crate) fn stream(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<impl io::Read + use<>, CliError> {
+        self.checked(self.api.stream(path, query))
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Reply, CliError> {
         self.checked(self.api.post(path, body.to_string()))
     }
@@ -118,7 +127,7 @@ impl Session {
     }
 
     /// Programs that want JSON get refusals as JSON too.
-    fn checked(&self, answered: Result<Reply, CliError>) -> Result<Reply, CliError> {
+    fn checked<T>(&self, answered: Result<T, CliError>) -> Result<T, CliError> {
         let mut problem = match answered {
             Err(CliError::Refused(problem)) => problem,
             other => return other,

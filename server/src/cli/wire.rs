@@ -171,6 +171,28 @@ pub(crate) struct Verification {
     pub(crate) entries: u64,
     pub(crate) broken_at: Option<u64>,
     pub(crate) detail: Option<String>,
+    #[serde(default)]
+    pub(crate) checkpoints: usize,
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
+    #[serde(default)]
+    pub(crate) given: Vec<Given>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Given {
+    pub(crate) seq: u64,
+    pub(crate) verdict: String,
+    pub(crate) detail: Option<String>,
+    pub(crate) signature_checked: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) seq: u64,
+    pub(crate) hash: String,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) signed: String,
 }
 
 #[derive(Debug, Deserialize)]

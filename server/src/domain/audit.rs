@@ -73,7 +73,7 @@ impl AuditEntry {
 
 /// The hash of an entry: SHA-256 over the hash before it and the entry's stored bytes.
 #[must_use]
-pub fn chain_hash(previous: &str, canonical: &str) -> String {
+pub fn chain_hash(previous: impl AsRef<[u8]>, canonical: impl AsRef<[u8]>) -> String {
     let mut hasher = Sha256::new();
     hasher.update(previous);
     hasher.update(b"\n");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse, get};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -89,19 +89,6 @@ struct HistoryQuery {
     cursor: Option<String>,
 }
 
-/// Whether the record is whole.
-#[derive(Serialize, ToSchema)]
-#[schema(as = AuditVerification)]
-struct VerificationBody {
-    /// Whether every entry vouches for the one before it.
-    intact: bool,
-    /// How many entries fit.
-    entries: u64,
-    /// The first place that does not fit.
-    broken_at: Option<u64>,
-    detail: Option<String>,
-}
-
 /// The history of a route, newest first.
 #[utoipa::path(
     tag = "audit",
@@ -153,32 +140,6 @@ pub(crate) async fn list(
     page(&app, &request, filter, query.limit, query.cursor).await
 }
 
-/// Walks the whole chain and names the first entry that does not fit.
-#[utoipa::path(
-    tag = "audit",
-    responses((status = 200, body = VerificationBody)),
-    security(("token" = ["viewer"]))
-)]
-#[post("/audit/verify")]
-pub(crate) async fn verify(app: Data<Arc<App>>, _by: By<Viewer>) -> Result<HttpResponse, Problem> {
-    let verified = app.blocking(|services| services.verify_audit()).await?;
-    let body = match verified {
-        Ok(entries) => VerificationBody {
-            intact: true,
-            entries,
-            broken_at: None,
-            detail: None,
-        },
-        Err(broken) => VerificationBody {
-            intact: false,
-            entries: broken.seq.saturating_sub(1),
-            broken_at: Some(broken.seq),
-            detail: Some(broken.detail),
-        },
-    };
-    Ok(HttpResponse::Ok().json(body))
-}
-
 async fn page(
     app: &Data<Arc<App>>,
     request: &HttpRequest,
@@ -187,13 +148,7 @@ async fn page(
     cursor: Option<String>,
 ) -> Result<HttpResponse, Problem> {
     let limit = respond::read_limit(limit)?;
-    filter.before = respond::read_cursor(cursor.as_ref())?
-        .map(|cursor| {
-            cursor.parse().map_err(|_| {
-                Problem::malformed("`cursor` is not one that this list gave: leave it out")
-            })
-        })
-        .transpose()?;
+    filter.before = respond::read_place(cursor.as_ref())?;
     let found = app
         .blocking(move |services| services.audit(&filter, limit + 1))
         .await?;

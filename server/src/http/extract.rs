@@ -146,6 +146,39 @@ impl<R: MinRole, T: DeserializeOwned + 'static> FromRequest for Ask<R, T> {
     }
 }
 
+/// A question that needs no body, and takes one.
+pub(crate) struct AskOptionally<R, T> {
+    pub(crate) body: T,
+    role: PhantomData<R>,
+}
+
+impl<R: MinRole, T: DeserializeOwned + Default + 'static> FromRequest for AskOptionally<R, T> {
+    type Error = Problem;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            authorise::<R>(&request)?;
+            let bytes = if request.headers().contains_key(CONTENT_TYPE) {
+                read_body(&request, payload, JSON, R::LARGEST_BODY).await?
+            } else {
+                Bytes::new()
+            };
+            let body = if bytes.is_empty() {
+                T::default()
+            } else {
+                parse(&bytes)?
+            };
+            Ok(AskOptionally {
+                body,
+                role: PhantomData,
+            })
+        })
+    }
+}
+
 /// The query of the request's address.
 pub(crate) struct Query<T>(pub(crate) T);
 

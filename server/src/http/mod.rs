@@ -5,9 +5,11 @@ mod access;
 mod approvals;
 mod audit;
 mod censuses;
+mod checkpoints;
 mod environments;
 mod error;
 mod explain;
+mod export;
 mod externals;
 mod extract;
 mod halts;
@@ -19,6 +21,7 @@ mod plans;
 mod preparation;
 mod promotions;
 mod releases;
+mod report;
 mod respond;
 mod rollouts;
 mod route_list;
@@ -27,6 +30,7 @@ mod runbooks;
 mod sdk;
 mod server;
 mod settings;
+mod verification;
 
 pub use openapi::openapi;
 pub use sdk::UNREAD;
@@ -157,8 +161,12 @@ handlers! {
     plans::change_step,
     plans::bind_section,
     audit::history,
+    report::report,
     audit::list,
-    audit::verify,
+    export::export,
+    verification::verify,
+    checkpoints::list,
+    checkpoints::create,
     access::create_sdk_key,
     access::list_sdk_keys,
     access::revoke_sdk_key,

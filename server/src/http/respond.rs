@@ -122,6 +122,17 @@ pub(crate) fn read_cursor(cursor: Option<&String>) -> Result<Option<String>, Pro
         .transpose()
 }
 
+/// The place in the record that a cursor stands for.
+pub(crate) fn read_place(cursor: Option<&String>) -> Result<Option<u64>, Problem> {
+    read_cursor(cursor)?
+        .map(|cursor| {
+            cursor.parse().map_err(|_| {
+                Problem::malformed("`cursor` is not one that this list gave: leave it out")
+            })
+        })
+        .transpose()
+}
+
 /// How many items a page has: 1 to 1,000, 50 when nothing is said.
 pub(crate) fn read_limit(limit: Option<usize>) -> Result<usize, Problem> {
     match limit.unwrap_or(50) {

@@ -28,6 +28,9 @@ const HINTS_EVERY: Duration = Duration::from_millis(10);
 /// How often the database is looked at in any case: a hint can be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often a look is taken whether the record is due to be signed.
+const CHECKPOINTS_EVERY: Duration = Duration::from_secs(5);
+
 /// How long a stop waits for requests that are being answered.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -53,6 +56,7 @@ pub struct Server {
 pub struct Running {
     address: SocketAddr,
     services: Arc<Services>,
+    keys: Arc<TokenKeys>,
     stop: tokio::sync::mpsc::UnboundedSender<()>,
     serving: Option<JoinHandle<io::Result<()>>>,
     watching: Arc<AtomicBool>,
@@ -81,7 +85,7 @@ impl Server {
         let (stopping, stopping_seen) = watch::channel(false);
         let app = Arc::new(App {
             services: Arc::clone(&self.services),
-            keys: self.keys,
+            keys: Arc::clone(&self.keys),
             stopping: stopping_seen,
             contact: Arc::clone(&contact),
             streams: Arc::new(AtomicUsize::new(0)),
@@ -105,13 +109,15 @@ impl Server {
         let watching = Arc::new(AtomicBool::new(true));
         let watch = {
             let (services, watching) = (Arc::clone(&self.services), Arc::clone(&watching));
+            let keys = Arc::clone(&self.keys);
             thread::Builder::new()
                 .name("switchover-watch".to_owned())
-                .spawn(move || Watch::new(services, contact).run(&watching))?
+                .spawn(move || Watch::new(services, keys, contact).run(&watching))?
         };
         Ok(Running {
             address,
             services: self.services,
+            keys: self.keys,
             stop,
             serving: Some(serving),
             watching,
@@ -161,6 +167,9 @@ impl Running {
         if let Some(watch) = self.watch.take() {
             // A watch that broke has nothing more to finish.
             let _ = watch.join();
+            if let Err(error) = self.services.checkpoint_at_stop(&self.keys) {
+                tracing::warn!(%error, "the end of the record is not signed");
+            }
         }
         served
     }
@@ -332,20 +341,24 @@ fn matches(template: &str, path: &str) -> bool {
 /// Keeps what is published up to date with the database, and closes what has ended.
 struct Watch {
     services: Arc<Services>,
+    keys: Arc<TokenKeys>,
     contact: Arc<Contact>,
     failing: bool,
     hints: Option<Hints>,
     forgotten: Instant,
+    signed: Instant,
 }
 
 impl Watch {
-    fn new(services: Arc<Services>, contact: Arc<Contact>) -> Watch {
+    fn new(services: Arc<Services>, keys: Arc<TokenKeys>, contact: Arc<Contact>) -> Watch {
         Watch {
             services,
+            keys,
             contact,
             failing: false,
             hints: None,
             forgotten: Instant::now(),
+            signed: Instant::now(),
         }
     }
 
@@ -395,6 +408,7 @@ impl Watch {
                 if self.hints.is_none() && self.services.store().database().is_shared() {
                     self.listen();
                 }
+                self.sign();
                 self.forget();
             }
             Err(StoreError::Busy) => {}
@@ -404,6 +418,16 @@ impl Watch {
                 }
                 self.failing = true;
             }
+        }
+    }
+
+    fn sign(&mut self) {
+        if self.signed.elapsed() < CHECKPOINTS_EVERY {
+            return;
+        }
+        self.signed = Instant::now();
+        if let Err(error) = self.services.checkpoint_when_due(&self.keys) {
+            tracing::warn!(%error, "the record is not signed yet");
         }
     }
 

@@ -1,9 +1,11 @@
 //! The audit chain on record: appended to and read, never changed.
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 
 use crate::domain::audit::{AuditDraft, AuditEntry, chain_hash};
+use crate::domain::chain::{BrokenChain, Kept, Walk, Walked};
+use crate::domain::checkpoint::Statement;
 use crate::store::rows::{count, counted, from_json, json, time};
 use crate::store::schema::{audit, audit_head};
 use crate::store::{StoreError, Tx, dialect};
@@ -30,15 +32,6 @@ pub struct StoredEntry {
     pub entry: AuditEntry,
     /// SHA-256 over the hash before it and its bytes.
     pub hash: String,
-}
-
-/// Where the chain is broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokenChain {
-    /// The first place that does not fit.
-    pub seq: u64,
-    /// In what way.
-    pub detail: String,
 }
 
 #[derive(Insertable)]
@@ -135,52 +128,51 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Walks the whole chain: the number of entries, or the first that does not fit.
+    /// At most `limit` entries from a place on, as they are kept.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn verify_audit(&mut self) -> Result<Result<u64, BrokenChain>, StoreError> {
+    pub fn kept_entries(&mut self, from: u64, limit: u32) -> Result<Vec<Kept>, StoreError> {
+        Ok(dialect::entries_from(
+            self.connection,
+            count(from),
+            i64::from(limit),
+        )?)
+    }
+
+    /// How a moment is kept.
+    #[must_use]
+    pub fn written(&self) -> fn(&DateTime<Utc>) -> String {
+        dialect::written(self.connection)
+    }
+
+    /// Walks the whole chain: what there is, and how these statements fit it; or the first entry that
+    /// does not fit.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn verify_audit(
+        &mut self,
+        statements: &[Statement],
+    ) -> Result<Result<Walked, BrokenChain>, StoreError> {
         const BATCH: i64 = 1_000;
-        let mut seen = 0_u64;
-        let mut previous = String::new();
+        let mut walk = Walk::new(dialect::written(self.connection), statements);
+        let mut from = i64::MIN;
         loop {
-            let rows: Vec<(i64, String, String)> = audit::table
-                .select((audit::seq, audit::entry, audit::hash))
-                .filter(audit::seq.gt(count(seen)))
-                .order(audit::seq.asc())
-                .limit(BATCH)
-                .load(self.connection)?;
-            if rows.is_empty() {
+            let batch = dialect::entries_from(self.connection, from, BATCH)?;
+            if batch.is_empty() {
                 break;
             }
-            for (seq, entry, hash) in rows {
-                let expected = seen + 1;
-                let broken = |detail: &str| {
-                    Ok(Err(BrokenChain {
-                        seq: expected,
-                        detail: detail.to_owned(),
-                    }))
-                };
-                if counted("audit.seq", seq)? != expected {
-                    return broken("the entry is missing");
+            for kept in &batch {
+                if let Err(broken) = walk.step(kept) {
+                    return Ok(Err(broken));
                 }
-                if chain_hash(&previous, &entry) != hash {
-                    return broken("the entry or its hash was changed");
-                }
-                previous = hash;
-                seen = expected;
             }
+            from = count(walk.seen() + 1);
         }
-        let (head, hash): (i64, String) = audit_head::table
-            .select((audit_head::seq, audit_head::hash))
-            .first(self.connection)?;
-        if counted("audit_head.seq", head)? == seen && hash == previous {
-            Ok(Ok(seen))
-        } else {
-            Ok(Err(BrokenChain {
-                seq: seen + 1,
-                detail: "the head of the chain names another last entry".to_owned(),
-            }))
-        }
+        let head = dialect::head(self.connection)?;
+        let head = head.as_ref().map(|(seq, hash)| (&seq[..], &hash[..]));
+        let epoch = self.epoch()?.unwrap_or_default();
+        Ok(walk.end(head, &epoch))
     }
 }

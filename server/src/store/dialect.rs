@@ -1,5 +1,6 @@
 //! Everything that differs between SQLite and PostgreSQL.
 
+mod as_kept;
 mod sqlite_file;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::store::releases::ReleaseStageRow;
 use crate::store::rows::RolloutRow;
 use crate::store::schema::{audit, release_stages, rollouts, stage_history};
 
+pub(super) use as_kept::{checkpoints, entries_from, head, written};
 pub use sqlite_file::Alone;
 pub(super) use sqlite_file::{check, hold_alone};
 

@@ -7,6 +7,7 @@
 mod approvals;
 mod audit;
 mod censuses;
+mod checkpoints;
 mod dialect;
 mod environments;
 mod externals;
@@ -31,7 +32,8 @@ use std::time::Duration;
 use diesel::r2d2::{Pool, PooledConnection};
 use diesel::result::{ConnectionError, Error as DieselError};
 
-pub use audit::{AuditFilter, BrokenChain, StoredEntry};
+pub use audit::{AuditFilter, StoredEntry};
+pub use checkpoints::{KeptCheckpoint, StoredCheckpoint};
 pub use dialect::{Alone, Database};
 pub use idempotency::{IdempotencyKey, Receipt};
 pub use keys::{NewSdkKey, SdkKey};

@@ -77,6 +77,9 @@ diesel::table! {
     }
 }
 diesel::table! {
+    audit_checkpoints (seq) { seq -> BigInt, hash -> Text, at -> Timestamp, signed -> Text, }
+}
+diesel::table! {
     sdk_keys (id) {
         id -> Text, environment -> Text, name -> Text, hash -> Text, created_by -> Text,
         created_at -> Timestamp, revoked_at -> Nullable<Timestamp>,

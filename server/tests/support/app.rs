@@ -127,9 +127,13 @@ impl App {
     pub(crate) fn sign_manifests_with(&self, keys: Option<&str>) {
         *self.manifest_keys.lock().unwrap() = keys.map(str::to_owned);
     }
-
     pub(crate) fn manifest_keys(&self) -> ManifestKeys {
         signer(&self.manifest_keys)().unwrap()
+    }
+
+    /// The key that the servers of these tests sign with.
+    pub(crate) fn keys() -> &'static TokenKeys {
+        &signing().keys
     }
 
     /// The key that the servers of these tests trust, in PEM.

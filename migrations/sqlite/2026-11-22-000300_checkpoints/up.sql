@@ -1,0 +1,6 @@
+CREATE TABLE audit_checkpoints (
+    seq    BIGINT    NOT NULL PRIMARY KEY,
+    hash   TEXT      NOT NULL,
+    at     TIMESTAMP NOT NULL,
+    signed TEXT      NOT NULL
+);

@@ -1,0 +1,59 @@
+//! The report of a route's whole migration.
+
+use switchover::RouteKey;
+
+use crate::domain::audit::AuditEntry;
+use crate::domain::report::{self, Subject};
+use crate::service::{Failure, Services};
+use crate::store::{AuditFilter, StoreError, Tx};
+
+/// The most entries that a report is made from.
+const MOST_ENTRIES: usize = 20_000;
+const PAGE: usize = 1_000;
+
+impl Services {
+    /// A route's whole migration, as Markdown.
+    ///
+    /// # Errors
+    /// When there is no such route.
+    pub fn report(&self, key: &RouteKey) -> Result<String, Failure> {
+        let now = self.now();
+        let (route, rollouts, environments, entries, is_cut) = self.store.read(|tx| {
+            let route = tx
+                .route(key)?
+                .ok_or_else(|| Failure::missing("route", key))?;
+            let rollouts = tx.rollouts_of(&[key.as_str()])?;
+            let environments = tx.environments()?;
+            let (entries, is_cut) = entries_of(tx, key)?;
+            Ok::<_, Failure>((route, rollouts, environments, entries, is_cut))
+        })?;
+        Ok(report::render(&Subject {
+            route: &route,
+            environments: &environments,
+            rollouts: &rollouts,
+            entries: &entries,
+            is_cut,
+            now,
+        }))
+    }
+}
+
+/// What is on record of a route, oldest first, and whether older entries were left out.
+fn entries_of(tx: &mut Tx<'_>, key: &RouteKey) -> Result<(Vec<AuditEntry>, bool), StoreError> {
+    let mut filter = AuditFilter {
+        route: Some(key.to_string()),
+        ..AuditFilter::default()
+    };
+    let mut entries = Vec::new();
+    let is_cut = loop {
+        let page = tx.audit_page(&filter, PAGE)?;
+        let is_last = page.len() < PAGE;
+        filter.before = page.last().map(|stored| stored.entry.seq);
+        entries.extend(page.into_iter().map(|stored| stored.entry));
+        if is_last || entries.len() >= MOST_ENTRIES {
+            break !is_last;
+        }
+    };
+    entries.reverse();
+    Ok((entries, is_cut))
+}
