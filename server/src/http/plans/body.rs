@@ -84,37 +84,32 @@ struct CodeBody {
 impl PlanBody {
     pub(super) fn of(view: &PlanView) -> PlanBody {
         let plan = &view.plan;
-        let steps = plan.document.steps();
-        let done: Vec<bool> = steps.iter().map(|step| plan.is_done(step)).collect();
-        let count = |section: Option<usize>, only_done: bool| {
-            let here = steps.iter().zip(&done);
-            here.filter(|(step, done)| {
-                section.is_none_or(|section| step.section == section) && (**done || !only_done)
-            })
-            .count()
-        };
-        let mut by_section = by_section(plan);
+        // How many steps each section has, and how many of them are done.
+        let mut counts = vec![(0, 0); plan.document.sections().len()];
+        for step in plan.document.steps() {
+            if let Some((total, done)) = counts.get_mut(step.section) {
+                *total += 1;
+                *done += usize::from(plan.is_done(step));
+            }
+        }
         let sections = plan.document.sections().iter().zip(plan.bound_to());
-        let sections = sections
-            .enumerate()
-            .map(|(place, (section, gate))| SectionBody {
+        let sections = sections.zip(counts.iter().zip(by_section(plan))).map(
+            |((section, gate), ((total, done), steps))| SectionBody {
                 id: section.id.clone(),
                 title: section.title.clone(),
                 level: section.level,
                 gate,
-                total: count(Some(place), false),
-                done: count(Some(place), true),
+                total: *total,
+                done: *done,
                 code: section.code.iter().map(CodeBody::of).collect(),
-                steps: by_section
-                    .get_mut(place)
-                    .map(std::mem::take)
-                    .unwrap_or_default(),
-            });
+                steps,
+            },
+        );
         PlanBody {
             route: view.route.to_string(),
             ordered: plan.is_ordered(),
-            total: steps.len(),
-            done: count(None, true),
+            total: plan.document.steps().len(),
+            done: counts.iter().map(|(_, done)| done).sum(),
             // Nothing before the first heading is no section.
             sections: sections
                 .filter(|section| {
