@@ -38,6 +38,7 @@ mod outage;
 mod permissions;
 mod plans;
 mod preparation;
+mod prepare_commands;
 mod race;
 mod releases;
 mod routes;

@@ -1,11 +1,22 @@
-//! Files and directories that are nobody else's business.
+//! Files that are read, and files and directories that are nobody else's business.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::cli::error::CliError;
 use crate::token;
+
+/// The text of a file, or of standard input when the file is `-`.
+pub(crate) fn read_text(from: &str) -> Result<String, CliError> {
+    let read = if from == "-" {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(from)
+    };
+    read.map_err(|error| CliError::new(format!("cannot read {from}: {error}")))
+}
 
 /// Makes a directory that only its owner may enter, unless it is there.
 pub(crate) fn make_private_dir(path: &Path) -> Result<(), CliError> {

@@ -6,6 +6,7 @@ mod api;
 mod approve;
 mod args;
 mod audit;
+mod backlog;
 mod backup;
 mod census;
 mod cohorts;
@@ -16,6 +17,7 @@ mod env_file;
 mod environment;
 mod error;
 mod explain;
+mod external;
 mod files;
 mod forecast;
 mod gates;
@@ -27,6 +29,7 @@ mod openapi;
 mod output;
 mod pairs;
 mod plan;
+mod prepare;
 mod problem;
 mod promote;
 mod release;
@@ -35,6 +38,8 @@ mod restore;
 mod resume;
 mod rollout;
 mod route;
+mod runbook;
+mod schedule;
 mod sdk_key;
 mod selection;
 mod serve;
@@ -72,6 +77,16 @@ enum Command {
     /// Add, import, list, show and retire routes
     #[command(subcommand)]
     Route(route::RouteCommand),
+    /// The routes that are not ready, by priority
+    Backlog(backlog::BacklogArgs),
+    /// Take the preparation of a route a step further
+    Prepare(prepare::PrepareArgs),
+    /// Keep, show and remove the runbook of a route
+    #[command(subcommand)]
+    Runbook(runbook::RunbookCommand),
+    /// State and confirm what promotions wait for outside
+    #[command(subcommand)]
+    External(external::ExternalCommand),
     /// Take a route one stage forward
     Promote(promote::PromoteArgs),
     /// Take a route any number of stages back
@@ -141,6 +156,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Status(args) => status::run(file, &args),
         Command::Route(command) => route::run(file, command),
+        Command::Backlog(args) => backlog::run(file, &args),
+        Command::Prepare(args) => prepare::run(file, &args),
+        Command::Runbook(command) => runbook::run(file, command),
+        Command::External(command) => external::run(file, command),
         Command::Promote(args) => promote::run(file, &args),
         Command::Demote(args) => demote::run(file, &args),
         Command::Halt(args) => halt::run(file, &args),

@@ -82,6 +82,11 @@ impl Field {
         }
     }
 
+    /// The same with something behind it that needs somebody.
+    pub(crate) fn and_bad(self, more: &str) -> Field {
+        Field::bad(self.text + more)
+    }
+
     fn cell(self) -> Cell {
         // What people wrote elsewhere must not move this terminal's cursor or break the row.
         let text: String = self

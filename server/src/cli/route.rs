@@ -1,8 +1,10 @@
 //! `route`: added, imported, listed, shown, retired.
 
 mod import;
+mod schedule;
 mod show;
 
+use chrono::Utc;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use switchover::Stage;
@@ -12,13 +14,14 @@ use crate::cli::args::ReasonArgs;
 use crate::cli::error::CliError;
 use crate::cli::output::{Field, Screen, count};
 use crate::cli::pairs::{self, Pair};
+use crate::cli::prepare;
 use crate::cli::session::Session;
 use crate::cli::wire::{Page, Route};
 use crate::config::{ClientArgs, FileArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RouteCommand {
-    /// Add a route, ready for testing in every environment
+    /// Add a route: ready for testing in every environment, or to be prepared first
     Add(Box<AddArgs>),
     /// List routes
     List(ListArgs),
@@ -26,6 +29,8 @@ pub(crate) enum RouteCommand {
     Show(ShowArgs),
     /// Add many routes from a JSON file: all of them, or none
     Import(import::ImportArgs),
+    /// Plan the days on which a route is to reach its stages
+    Schedule(schedule::ScheduleArgs),
     /// Retire a route that is mandatory everywhere; final
     Retire(RetireArgs),
 }
@@ -58,12 +63,24 @@ pub(crate) struct AddArgs {
     /// Label; can be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = pairs::parse)]
     label: Vec<Pair>,
-    /// Contact; can be repeated
+    /// Contact, usually technical_lead, database or on_call; can be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = pairs::parse)]
     contact: Vec<Pair>,
     /// What it is
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
+    /// It is not ready: begin with its analysis
+    #[arg(long)]
+    prepare: bool,
+    /// Roughly how much work it is: a number of days, or words
+    #[arg(long, requires = "prepare")]
+    estimate: Option<String>,
+    /// Place in the backlog; 1 comes first
+    #[arg(long, value_name = "NUMBER", requires = "prepare")]
+    priority: Option<u32>,
+    /// An endpoint that exists serves, so that only the client is left to implement
+    #[arg(long, requires = "prepare")]
+    existing_endpoint: bool,
     /// Address of the runbook
     #[arg(long, value_name = "URL")]
     runbook: Option<String>,
@@ -152,9 +169,11 @@ pub(crate) fn run(file: &FileArgs, command: RouteCommand) -> Result<(), CliError
         RouteCommand::Show(args) => {
             let session = Session::open(file, &args.client)?;
             let reply = session.get(&format!("/routes/{}", encode(&args.route)), &[])?;
-            session.show(&reply, show::route)
+            let today = Utc::now().date_naive();
+            session.show(&reply, |screen, route| show::route(screen, route, today))
         }
         RouteCommand::Import(args) => import::run(file, &args),
+        RouteCommand::Schedule(args) => schedule::run(file, &args),
         RouteCommand::Retire(args) => {
             let session = Session::open(file, &args.client)?;
             let path = format!("/routes/{}/retire", encode(&args.route));
@@ -191,10 +210,19 @@ fn add(file: &FileArgs, args: &AddArgs) -> Result<(), CliError> {
         "contacts": pairs::map(&args.contact),
         "description": args.description,
         "links": links,
+        "preparation": args.prepare.then(|| json!({
+            "estimate": args.estimate.as_deref().map(prepare::estimate),
+            "priority": args.priority,
+            "existing_endpoint": args.existing_endpoint,
+        })),
     });
     let reply = session.post("/routes", &body)?;
     session.show(&reply, |_, route: Route| {
-        format!("{} is added, its flag is {}", route.key, route.flag)
+        let mut text = format!("{} is added, its flag is {}", route.key, route.flag);
+        if route.preparation.is_some() {
+            text.push_str(&format!("\n{}", prepare::told(&route)));
+        }
+        text
     })
 }
 

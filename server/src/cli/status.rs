@@ -1,13 +1,15 @@
 //! `status`: every route in every environment.
 
+use chrono::{NaiveDate, Utc};
 use clap::Args;
 
 use crate::cli::error::CliError;
 use crate::cli::output::{Field, Screen, count};
 use crate::cli::rollout::brief;
 use crate::cli::route::RouteFilterArgs;
+use crate::cli::schedule::is_overdue;
 use crate::cli::session::Session;
-use crate::cli::wire::{Page, Route};
+use crate::cli::wire::{Page, Rollout, Route};
 use crate::config::{ClientArgs, FileArgs};
 
 #[derive(Args, Debug)]
@@ -29,11 +31,25 @@ pub(crate) fn run(file: &FileArgs, args: &StatusArgs) -> Result<(), CliError> {
     let query = args.filter.query(args.environment.as_ref());
     let reply = session.list("/routes", &query, None)?;
     session.show(&reply, |screen, page: Page<Route>| {
-        table(screen, page.items, args.environment.as_deref(), args.halted)
+        let today = Utc::now().date_naive();
+        let only = args.environment.as_deref();
+        table(screen, page.items, (only, args.halted), today)
     })
 }
 
-fn table(screen: &Screen, mut routes: Vec<Route>, only: Option<&str>, halted: bool) -> String {
+fn table(
+    screen: &Screen,
+    mut routes: Vec<Route>,
+    (only, halted): (Option<&str>, bool),
+    today: NaiveDate,
+) -> String {
+    // Those that are not ready are in no environment.
+    let all = routes.len();
+    routes.retain(|route| !route.rollouts.is_empty());
+    let unready = match all - routes.len() {
+        0 => String::new(),
+        some => format!(", {some} in preparation (switchover backlog)"),
+    };
     for route in &mut routes {
         route
             .rollouts
@@ -43,7 +59,7 @@ fn table(screen: &Screen, mut routes: Vec<Route>, only: Option<&str>, halted: bo
         routes.retain(|route| route.rollouts.iter().any(|rollout| rollout.halt.is_some()));
     }
     let Some(first) = routes.first() else {
-        return "no routes".to_owned();
+        return format!("no routes{unready}");
     };
     let mut header = vec!["route"];
     let environments: Vec<String> = first
@@ -58,23 +74,41 @@ fn table(screen: &Screen, mut routes: Vec<Route>, only: Option<&str>, halted: bo
         .flat_map(|route| &route.rollouts)
         .filter(|rollout| rollout.halt.is_some())
         .count();
-    let rows = routes.iter().map(|route| row(route, &environments));
+    let late = routes
+        .iter()
+        .flat_map(|route| &route.schedule)
+        .filter(|planned| environments.contains(&planned.environment) && is_overdue(planned, today))
+        .count();
+    let late = match late {
+        0 => String::new(),
+        some => format!(", {some} overdue"),
+    };
+    let rows = routes.iter().map(|route| row(route, &environments, today));
     let table = screen.table(&header, rows.collect());
-    format!("{table}\n{total}, {}", count(stopped, "halted rollout"))
+    let stopped = count(stopped, "halted rollout");
+    format!("{table}\n{total}, {stopped}{late}{unready}")
 }
 
-fn row(route: &Route, environments: &[String]) -> Vec<Field> {
+fn row(route: &Route, environments: &[String], today: NaiveDate) -> Vec<Field> {
     let name = match route.retired_at {
         Some(_) => Field::faint(format!("{} (retired)", route.key)),
         None => route.key.clone().into(),
     };
+    let field = |environment: &String| {
+        let here = |rollout: &&Rollout| rollout.environment == *environment;
+        let Some(rollout) = route.rollouts.iter().find(here) else {
+            return "".into();
+        };
+        let mut planned = route.schedule.iter();
+        let late = planned
+            .any(|planned| planned.environment == *environment && is_overdue(planned, today));
+        if late {
+            brief(rollout).and_bad(" overdue")
+        } else {
+            brief(rollout)
+        }
+    };
     let mut row = vec![name];
-    row.extend(environments.iter().map(|environment| {
-        route
-            .rollouts
-            .iter()
-            .find(|rollout| rollout.environment == *environment)
-            .map_or_else(|| "".into(), brief)
-    }));
+    row.extend(environments.iter().map(field));
     row
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use switchover::{Percent, Stage};
@@ -29,7 +29,65 @@ pub(crate) struct Route {
     pub(crate) links: BTreeMap<String, Option<String>>,
     pub(crate) retired_at: Option<DateTime<Utc>>,
     pub(crate) created_at: DateTime<Utc>,
+    pub(crate) preparation: Option<Preparation>,
+    #[serde(default)]
+    pub(crate) schedule: Vec<Milestone>,
     pub(crate) rollouts: Vec<Rollout>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Preparation {
+    pub(crate) at: Vec<String>,
+    pub(crate) estimate: Option<Value>,
+    pub(crate) priority: Option<u32>,
+    pub(crate) decision: Option<Decision>,
+    pub(crate) completed: Vec<CompletedPhase>,
+    pub(crate) next_step: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Decision {
+    pub(crate) decision: String,
+    pub(crate) by: String,
+    pub(crate) at: DateTime<Utc>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct CompletedPhase {
+    pub(crate) phase: String,
+    pub(crate) by: String,
+    pub(crate) at: DateTime<Utc>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Milestone {
+    pub(crate) environment: String,
+    pub(crate) stage: Stage,
+    pub(crate) planned: Option<NaiveDate>,
+    pub(crate) actual: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Runbook {
+    pub(crate) text: String,
+    pub(crate) lacks: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct External {
+    pub(crate) name: String,
+    pub(crate) owner: String,
+    pub(crate) description: String,
+    pub(crate) stage: Option<Stage>,
+    pub(crate) confirmed: Option<Confirmation>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Confirmation {
+    pub(crate) by: String,
+    pub(crate) for_owner: bool,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) comment: String,
 }
 
 #[derive(Debug, Deserialize)]

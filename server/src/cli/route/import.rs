@@ -1,7 +1,6 @@
 //! `route import`: many routes from a file.
 
-use std::fs;
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +8,7 @@ use indicatif::ProgressBar;
 use serde_json::Value;
 
 use crate::cli::error::CliError;
+use crate::cli::files::read_text;
 use crate::cli::output::count;
 use crate::cli::session::Session;
 use crate::cli::wire::Imported;
@@ -24,8 +24,7 @@ pub(crate) struct ImportArgs {
 }
 
 pub(super) fn run(file: &FileArgs, args: &ImportArgs) -> Result<(), CliError> {
-    let text = read(&args.from)
-        .map_err(|error| CliError::new(format!("cannot read {}: {error}", args.from)))?;
+    let text = read_text(&args.from)?;
     let rows: Vec<Value> = serde_json::from_str(&text).map_err(|error| {
         CliError::new(format!("{} is no JSON array of routes: {error}", args.from))
     })?;
@@ -36,15 +35,6 @@ pub(super) fn run(file: &FileArgs, args: &ImportArgs) -> Result<(), CliError> {
     session.show(&answered?, |_, done: Imported| {
         format!("imported {}", count(done.imported, "route"))
     })
-}
-
-fn read(from: &str) -> io::Result<String> {
-    if from == "-" {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    fs::read_to_string(from)
 }
 
 /// All rows go in one transaction, so there is a time to show and no share.

@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+
 use crate::cli::output::{Field, Screen, moment};
+use crate::cli::prepare;
 use crate::cli::rollout::{brief, setting};
+use crate::cli::schedule;
 use crate::cli::wire::{Rollout, Route};
 
-pub(super) fn route(screen: &Screen, route: Route) -> String {
+pub(super) fn route(screen: &Screen, route: Route, today: NaiveDate) -> String {
+    let days = schedule::table(screen, &route.schedule, today);
+    let prepared = prepared(&route);
     let links = route
         .links
         .into_iter()
@@ -21,9 +27,10 @@ pub(super) fn route(screen: &Screen, route: Route) -> String {
         ("requires", route.requires.join(", ")),
         ("ramp group", route.ramp_group.unwrap_or_default()),
         ("labels", pairs(&route.labels)),
-        ("contacts", pairs(&route.contacts)),
+        ("contacts", contacts(&route.contacts)),
         ("links", pairs(&links)),
         ("created", moment(route.created_at)),
+        ("prepared", prepared),
         ("retired", route.retired_at.map(moment).unwrap_or_default()),
     ];
     let mut text = route.key;
@@ -35,6 +42,9 @@ pub(super) fn route(screen: &Screen, route: Route) -> String {
             text.push_str(&format!("\n  {name:<10}  {value}"));
         }
     }
+    if route.rollouts.is_empty() {
+        return days.map_or(text.clone(), |days| format!("{text}\n\n{days}"));
+    }
     let header = [
         "environment",
         "stage",
@@ -44,7 +54,52 @@ pub(super) fn route(screen: &Screen, route: Route) -> String {
         "note",
     ];
     let rows = route.rollouts.into_iter().map(row).collect();
-    format!("{text}\n\n{}", screen.table(&header, rows))
+    let mut text = format!("{text}\n\n{}", screen.table(&header, rows));
+    if let Some(days) = days {
+        text.push_str(&format!("\n\n{days}"));
+    }
+    text
+}
+
+/// Who did what of its preparation, and what comes next.
+fn prepared(route: &Route) -> String {
+    let Some(preparation) = &route.preparation else {
+        return String::new();
+    };
+    let mut lines = vec![format!(
+        "{}, priority {}, estimate {}",
+        preparation.at.join(" and "),
+        prepare::priority(preparation),
+        prepare::estimated(preparation)
+    )];
+    if let Some(decision) = &preparation.decision {
+        let (by, at) = (&decision.by, moment(decision.at));
+        lines.push(format!("{} by {by} {at}", decision.decision));
+    }
+    for done in &preparation.completed {
+        lines.push(format!("{} by {} {}", done.phase, done.by, moment(done.at)));
+    }
+    if !preparation.next_step.is_empty() {
+        lines.push(format!("next: {}", preparation.next_step));
+    }
+    lines.join("\n              ")
+}
+
+/// The usual names first.
+fn contacts(contacts: &BTreeMap<String, String>) -> String {
+    const USUAL: [&str; 3] = ["technical_lead", "database", "on_call"];
+    let usual = USUAL
+        .iter()
+        .filter_map(|name| Some((*name, contacts.get(*name)?)));
+    let others = contacts
+        .iter()
+        .map(|(name, value)| (name.as_str(), value))
+        .filter(|(name, _)| !USUAL.contains(name));
+    let pairs: Vec<String> = usual
+        .chain(others)
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    pairs.join(" ")
 }
 
 fn row(rollout: Rollout) -> Vec<Field> {
@@ -108,6 +163,30 @@ mod tests {
                    "acceptance": null, "exposure_percent": 100}]}"#,
         )
         .unwrap();
-        insta::assert_snapshot!(route(&pipe(), shown));
+        insta::assert_snapshot!(route(&pipe(), shown, NaiveDate::MIN));
+    }
+
+    #[test]
+    fn an_unready_route_says_what_comes_next() {
+        let shown: Route = serde_json::from_str(
+            r##"{"key": "find", "flag": "GITALY_FIND", "endpoint": "gitaly.X/Find",
+                "operation": "read", "owner": "gitaly", "policy": "gitaly", "requires": [],
+                "ramp_group": null, "labels": {}, "description": "", "links": {},
+                "contacts": {"a": "b", "on_call": "#gitaly", "technical_lead": "jane"},
+                "retired_at": null, "revision": 1, "created_at": "2026-11-21T12:00:00Z",
+                "ready": false, "rollouts": [],
+                "preparation": {"at": ["server_implementation", "client_implementation"],
+                  "estimate": 12, "priority": null, "existing_endpoint": false,
+                  "decision": {"decision": "ahead", "by": "ann", "at": "2026-11-22T12:00:00Z"},
+                  "completed": [{"phase": "rpc_design", "by": "bob", "at": "2026-11-23T12:00:00Z"}],
+                  "next_step": "complete both"},
+                "schedule": [
+                  {"environment": "dev", "stage": "opt_in", "planned": "2026-12-01", "actual": null},
+                  {"environment": "production", "stage": "opt_in", "planned": "2027-01-01",
+                   "actual": null}]}"##,
+        )
+        .unwrap();
+        let today = NaiveDate::from_ymd_opt(2026, 12, 3).unwrap();
+        insta::assert_snapshot!(route(&pipe(), shown, today));
     }
 }
