@@ -1,1 +1,2 @@
+DROP INDEX audit_action;
 DROP TABLE audit_checkpoints;

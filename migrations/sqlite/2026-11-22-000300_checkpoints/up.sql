@@ -4,3 +4,4 @@ CREATE TABLE audit_checkpoints (
     at     TIMESTAMP NOT NULL,
     signed TEXT      NOT NULL
 );
+CREATE INDEX audit_action ON audit (action, seq);

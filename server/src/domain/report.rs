@@ -32,6 +32,9 @@ pub struct Subject<'a> {
     pub rollouts: &'a [Rollout],
     /// What is on record of the route, oldest first.
     pub entries: &'a [AuditEntry],
+    /// What is on record of no single route and concerns this one: releases and freezes since it is
+    /// there, oldest first.
+    pub shared: &'a [AuditEntry],
     /// Whether older entries were left out, because there are too many.
     pub is_cut: bool,
     /// Now.
@@ -57,6 +60,7 @@ pub fn render(subject: &Subject<'_>) -> String {
     report.windows();
     report.halts();
     report.of_kinds();
+    report.shared();
     report.rest();
     report.out
 }

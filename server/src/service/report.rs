@@ -1,5 +1,6 @@
 //! The report of a route's whole migration.
 
+use chrono::{DateTime, Utc};
 use switchover::RouteKey;
 
 use crate::domain::audit::AuditEntry;
@@ -10,6 +11,13 @@ use crate::store::{AuditFilter, StoreError, Tx};
 /// The most entries that a report is made from.
 const MOST_ENTRIES: usize = 20_000;
 const PAGE: usize = 1_000;
+/// What concerns every route and is recorded of none.
+const SHARED: [&str; 4] = [
+    "release_publish",
+    "release_freeze",
+    "freeze_open",
+    "freeze_close",
+];
 
 impl Services {
     /// A route's whole migration, as Markdown.
@@ -18,20 +26,22 @@ impl Services {
     /// When there is no such route.
     pub fn report(&self, key: &RouteKey) -> Result<String, Failure> {
         let now = self.now();
-        let (route, rollouts, environments, entries, is_cut) = self.store.read(|tx| {
+        let (route, rollouts, environments, (entries, is_cut), shared) = self.store.read(|tx| {
             let route = tx
                 .route(key)?
                 .ok_or_else(|| Failure::missing("route", key))?;
             let rollouts = tx.rollouts_of(&[key.as_str()])?;
             let environments = tx.environments()?;
             let (entries, is_cut) = entries_of(tx, key)?;
-            Ok::<_, Failure>((route, rollouts, environments, entries, is_cut))
+            let shared = shared_since(tx, route.created_at)?;
+            Ok::<_, Failure>((route, rollouts, environments, (entries, is_cut), shared))
         })?;
         Ok(report::render(&Subject {
             route: &route,
             environments: &environments,
             rollouts: &rollouts,
             entries: &entries,
+            shared: &shared,
             is_cut,
             now,
         }))
@@ -56,4 +66,23 @@ fn entries_of(tx: &mut Tx<'_>, key: &RouteKey) -> Result<(Vec<AuditEntry>, bool)
     };
     entries.reverse();
     Ok((entries, is_cut))
+}
+
+/// Releases and freezes since a moment, the newest of each kind, oldest first.
+fn shared_since(tx: &mut Tx<'_>, since: DateTime<Utc>) -> Result<Vec<AuditEntry>, StoreError> {
+    let mut shared = Vec::new();
+    for action in SHARED {
+        let filter = AuditFilter {
+            action: Some(action.to_owned()),
+            ..AuditFilter::default()
+        };
+        let found = tx.audit_page(&filter, PAGE)?.into_iter();
+        shared.extend(
+            found
+                .map(|stored| stored.entry)
+                .filter(|entry| entry.at >= since),
+        );
+    }
+    shared.sort_by_key(|entry| entry.seq);
+    Ok(shared)
 }

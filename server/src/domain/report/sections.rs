@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::markdown::{heading, plain, table};
+use super::markdown::{heading, plain, section, table};
+use super::spans::spans;
 use super::{ENTRY, Report};
 use crate::domain::audit::AuditEntry;
 use crate::domain::words;
@@ -53,6 +54,56 @@ impl Report<'_> {
         }
     }
 
+    /// Releases, with the stage that they took from this route, and freezes.
+    pub(super) fn shared(&mut self) {
+        let stages = spans(self.subject.entries, "stage", &self.starts(), &self.order);
+        let of = |begins: &'static str| {
+            let shared = self.subject.shared.iter();
+            shared.filter(move |entry| entry.action.starts_with(begins))
+        };
+        let releases: Vec<Vec<String>> = of("release")
+            .map(|entry| {
+                let said = |name: &str| {
+                    let state = if entry.after.is_null() {
+                        &entry.before
+                    } else {
+                        &entry.after
+                    };
+                    state.get(name).map(value).unwrap_or_default()
+                };
+                let here = entry.environment.as_deref().unwrap_or_default();
+                let lasted = stages.iter().find(|span| {
+                    let is_over = span.ended.is_some_and(|ended| ended.at <= entry.at);
+                    span.environment == here && span.from <= entry.at && !is_over
+                });
+                let current = self.subject.rollouts.iter();
+                let current = current
+                    .filter(|_| !stages.iter().any(|span| span.environment == here))
+                    .find(|rollout| rollout.environment.as_str() == here)
+                    .map(|rollout| rollout.stage.name().to_owned());
+                let stage = lasted.and_then(|span| Some(plain(span.what.as_str()?)));
+                let at_stage = stage.or(current).unwrap_or_default();
+                let what = format!(
+                    "{}: {} build {}, this route at {at_stage}",
+                    plain(&entry.action),
+                    said("name"),
+                    said("build")
+                );
+                self.row(entry, what)
+            })
+            .collect();
+        let freezes: Vec<Vec<String>> = of("freeze")
+            .map(|entry| self.row(entry, what(entry)))
+            .collect();
+        section(&mut self.out, "Releases while it moved", &ENTRY, &releases);
+        section(
+            &mut self.out,
+            "Change freezes while it moved",
+            &ENTRY,
+            &freezes,
+        );
+    }
+
     /// Whatever has not been told yet.
     pub(super) fn rest(&mut self) {
         let entries = self.subject.entries.iter();
@@ -83,13 +134,30 @@ fn begins(entry: &AuditEntry, beginnings: &[&str]) -> bool {
 
 /// What an entry did: its action, and what changed.
 pub(super) fn what(entry: &AuditEntry) -> String {
-    let said = plain(&words::anything(&entry.before, &entry.after));
+    let mut said = plain(&words::anything(&entry.before, &entry.after));
+    if let Some(passed_over) = passed_over(&entry.after) {
+        said.push_str("; gates that did not pass: ");
+        said.push_str(&passed_over);
+    }
     let action = plain(&entry.action);
     if said.is_empty() {
         action
     } else {
         format!("{action}: {said}")
     }
+}
+
+/// The gates in a record that did not pass, with what they said.
+fn passed_over(after: &Value) -> Option<String> {
+    let gates = after.get("gates")?.as_array()?.iter();
+    let missing: Vec<String> = gates
+        .filter(|gate| gate.get("state").is_some_and(|state| state != "pass"))
+        .map(|gate| {
+            let said = |name: &str| gate.get(name).map(value).unwrap_or_default();
+            format!("{} ({}: {})", said("gate"), said("state"), said("detail"))
+        })
+        .collect();
+    (!missing.is_empty()).then(|| missing.join(", "))
 }
 
 /// A value in a sentence.

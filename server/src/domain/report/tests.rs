@@ -100,7 +100,11 @@ fn story() -> Vec<AuditEntry> {
     let opted = state("opt_in", &default, &none, &none);
     let ramped = state("opt_in", &ramp, &none, &none);
     let stopped = state("opt_in", &ramp, &halt, &none);
-    let glass = state("opt_out", &ramp, &none, &none);
+    let mut glass = state("opt_out", &ramp, &none, &none);
+    glass["gates"] = json!([
+        { "gate": "order", "state": "pass", "detail": "fine" },
+        { "gate": "soak", "state": "fail", "detail": "7 h of 7 d" },
+    ]);
     let mut story = Story(Vec::new());
     story.tell(
         0,
@@ -224,6 +228,25 @@ fn story() -> Vec<AuditEntry> {
 }
 
 fn report(entries: &[AuditEntry]) -> String {
+    let mut shared = Story(Vec::new());
+    let release = json!({ "name": "17.6", "build": 2, "digest": "x" });
+    shared.tell(
+        56,
+        "rel",
+        "release_publish",
+        "production",
+        "it is time",
+        (Value::Null, release),
+    );
+    shared.tell(
+        57,
+        "ada",
+        "freeze_open",
+        "",
+        "holidays",
+        (Value::Null, json!({ "until": "soon" })),
+    );
+    let shared = shared.0;
     let (route, environments) = (route(), environments());
     let rollouts: Vec<Rollout> = environments
         .iter()
@@ -234,6 +257,7 @@ fn report(entries: &[AuditEntry]) -> String {
         environments: &environments,
         rollouts: &rollouts,
         entries,
+        shared: &shared,
         is_cut: false,
         now: at(72),
     })
