@@ -154,10 +154,10 @@ proptest! {
             let whole = marked(&Phase::RpcDesign) && marked(&Phase::ServerImplementation);
             prop_assert!(now.existing_endpoint || whole);
             let ahead = commands.iter().zip(&taken).filter(|(_, taken)| **taken);
-            let last = ahead.filter(|(command, _)| {
+            let mut last = ahead.filter(|(command, _)| {
                 matches!(command, Command::MoveAhead | Command::Shelve | Command::TakeUp)
             });
-            prop_assert!(matches!(last.last(), Some((Command::MoveAhead, _))));
+            prop_assert!(matches!(last.next_back(), Some((Command::MoveAhead, _))));
             let (later, steps) = run(&[commands.clone(), read("days shelve up ahead client")].concat());
             prop_assert_eq!(&later, &now);
             prop_assert!(steps.iter().rev().take(5).all(|taken| !taken));
