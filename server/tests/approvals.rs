@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::history::reviewed;
 use crate::support::{App, Engine, Reply, Who, at, on_both_engines};
 
 on_both_engines!(an_approval_is_somebody_elses, a_change_voids_an_approval);
@@ -16,10 +17,11 @@ fn approve(app: &App, who: Who, to: &str) -> Reply {
     )
 }
 
-/// A route under the policy `gitaly`, at opt_in in dev and staging, opt_out in dev.
+/// A route under the policy `reviewed`, at opt_in in dev and staging, opt_out in dev.
 fn prepared(engine: Engine) -> App {
     let app = App::start(engine);
-    app.route_with(ROUTE, json!({ "policy": "gitaly" }));
+    reviewed(app.services());
+    app.route_with(ROUTE, json!({ "policy": "reviewed" }));
     app.bring(ROUTE, &["dev"], "opt_out");
     app.bring(ROUTE, &["staging"], "opt_in");
     app
@@ -47,8 +49,8 @@ fn an_approval_is_somebody_elses(engine: Engine) {
     let promote = |who: Who| app.promote(who, ROUTE, "staging", "opt_out");
     let state = |who: Who| {
         let gates = gates(&app, who, "opt_out");
-        assert_eq!(gates.len(), 3, "{gates:?}");
-        gates[2].1.clone()
+        assert_eq!(gates.len(), 4, "{gates:?}");
+        gates[3].1.clone()
     };
     let refused = promote(Who::MAINTAINER).problem(409);
     assert_eq!(refused["code"], "gates_not_met");

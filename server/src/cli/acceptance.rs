@@ -56,7 +56,8 @@ pub(crate) fn run(file: &FileArgs, args: &AcceptanceArgs) -> Result<(), CliError
     session.show(&reply, |_, transition: Transition| told(&transition))
 }
 
-fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
+/// A time as a person writes it.
+pub(crate) fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())
         .map_err(|_| "write it as 2026-11-21T18:00:00Z, or say how long with --for 2h".to_owned())

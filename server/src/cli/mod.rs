@@ -16,10 +16,12 @@ mod demote;
 mod env_file;
 mod environment;
 mod error;
+mod evidence;
 mod explain;
 mod external;
 mod files;
 mod forecast;
+mod freeze;
 mod gates;
 mod halt;
 mod history;
@@ -30,6 +32,7 @@ mod output;
 mod pairs;
 mod plan;
 mod prepare;
+mod policy;
 mod problem;
 mod promote;
 mod release;
@@ -118,6 +121,15 @@ enum Command {
     /// Give, show, tick and bind the plan of a route
     #[command(subcommand)]
     Plan(plan::PlanCommand),
+    /// Put what was seen in a test on record
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
+    /// For a while, nothing raises exposure
+    #[command(subcommand)]
+    Freeze(freeze::FreezeCommand),
+    /// Which gates a promotion needs
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Why a caller gets what it gets
     Explain(explain::ExplainArgs),
     /// What happened to a route
@@ -173,6 +185,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Forecast(args) => forecast::run(&args),
         Command::Census(args) => census::run(file, &args),
         Command::Plan(command) => plan::run(file, command),
+        Command::Evidence(command) => evidence::run(file, &command),
+        Command::Freeze(command) => freeze::run(file, &command),
+        Command::Policy(command) => policy::run(file, &command),
         Command::Explain(args) => explain::run(file, &args),
         Command::History(args) => history::run(file, &args),
         Command::Report(args) => report::run(file, &args),

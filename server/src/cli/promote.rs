@@ -21,6 +21,9 @@ pub(crate) struct PromoteArgs {
     /// Promote the routes that it requires too, where they are one stage behind
     #[arg(long)]
     cascade: bool,
+    /// Pass over the gates that ask for proof: for admins, and the record shows it
+    #[arg(long)]
+    break_glass: bool,
     #[command(flatten)]
     reason: ReasonArgs,
     #[command(flatten)]
@@ -37,6 +40,7 @@ pub(crate) fn run(file: &FileArgs, args: &PromoteArgs) -> Result<(), CliError> {
         "to": to,
         "reason": args.reason.reason,
         "cascade": args.cascade,
+        "break_glass": args.break_glass,
     });
     let reply = session.post(&args.target.below("promotions"), &body)?;
     session.show(&reply, |_, transition: Transition| told(&transition))

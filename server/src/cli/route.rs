@@ -3,6 +3,7 @@
 mod import;
 mod schedule;
 mod show;
+mod update;
 
 use chrono::Utc;
 use clap::{Args, Subcommand};
@@ -27,6 +28,8 @@ pub(crate) enum RouteCommand {
     List(ListArgs),
     /// Show a route, and where it stands in every environment
     Show(ShowArgs),
+    /// Change what is said of a route
+    Update(Box<update::UpdateArgs>),
     /// Add many routes from a JSON file: all of them, or none
     Import(import::ImportArgs),
     /// Plan the days on which a route is to reach its stages
@@ -51,7 +54,7 @@ pub(crate) struct AddArgs {
     /// Environment variable, when it is not to follow from the endpoint
     #[arg(long)]
     flag: Option<String>,
-    /// Policy: gitaly (default) or open
+    /// Policy; `switchover policy list` shows them [default: gitaly]
     #[arg(long)]
     policy: Option<String>,
     /// Route that must be at least as far; can be repeated
@@ -172,6 +175,7 @@ pub(crate) fn run(file: &FileArgs, command: RouteCommand) -> Result<(), CliError
             let today = Utc::now().date_naive();
             session.show(&reply, |screen, route| show::route(screen, route, today))
         }
+        RouteCommand::Update(args) => update::run(file, &args),
         RouteCommand::Import(args) => import::run(file, &args),
         RouteCommand::Schedule(args) => schedule::run(file, &args),
         RouteCommand::Retire(args) => {

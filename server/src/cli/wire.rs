@@ -350,3 +350,35 @@ pub(crate) struct PlanStep {
 pub(crate) struct PlanCode {
     pub(crate) language: String,
 }
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Evidence {
+    pub(crate) route: String,
+    pub(crate) environment: String,
+    pub(crate) kind: String,
+    pub(crate) verdict: String,
+    pub(crate) url: Option<String>,
+    pub(crate) summary: String,
+    pub(crate) created_by: String,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Freeze {
+    pub(crate) id: String,
+    pub(crate) environments: Vec<String>,
+    pub(crate) from: DateTime<Utc>,
+    pub(crate) until: Option<DateTime<Utc>>,
+    pub(crate) reason: String,
+    pub(crate) opened_by: String,
+    pub(crate) closed_at: Option<DateTime<Utc>>,
+    /// Only lists say it.
+    pub(crate) open: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Policy {
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) policy: Value,
+}

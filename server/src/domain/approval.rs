@@ -9,8 +9,9 @@ use sha2::{Digest as _, Sha256};
 use switchover::Stage;
 
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::facts::Facts;
 use crate::domain::rollout::Rollout;
-use crate::domain::route::RouteSpec;
+use crate::domain::runbook::Runbook;
 
 /// What was approved, as a SHA-256 in hexadecimal: whatever it covers, a change of it voids the
 /// approval.
@@ -19,9 +20,11 @@ use crate::domain::route::RouteSpec;
 pub struct ApprovalDigest(String);
 
 impl ApprovalDigest {
-    /// The digest of promoting this rollout, as it is, to a stage.
+    /// The digest of promoting this rollout, as it is, to a stage: of the target, the policy, the
+    /// evidence, the plan, the links and the exposure (DESIGN, section 4).
     #[must_use]
-    pub fn of(spec: &RouteSpec, rollout: &Rollout, to: Stage) -> ApprovalDigest {
+    pub fn of(facts: &Facts, rollout: &Rollout, to: Stage) -> ApprovalDigest {
+        let spec = &facts.route.spec;
         // serde_json keeps its maps sorted, so equal facts are equal bytes.
         let approved = json!({
             "route": rollout.route,
@@ -29,8 +32,14 @@ impl ApprovalDigest {
             "from": rollout.stage,
             "since": rollout.stage_since,
             "to": to,
-            "policy": spec.policy,
+            "policy": {
+                "name": facts.policy.name,
+                "gates": facts.policy.rules(to, &facts.environment),
+                "ramp": facts.policy.ramp,
+            },
+            "evidence": facts.proof.evidence,
             "links": spec.links,
+            "runbook": facts.proof.runbook.as_ref().map(Runbook::digest),
             "exposure": {
                 "setting": rollout.setting,
                 "include": rollout.include,

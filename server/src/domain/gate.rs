@@ -1,13 +1,18 @@
-//! The conditions of a promotion: each answers, and says how to satisfy it.
+//! The conditions of a promotion: each answers, with its numbers, and says how to satisfy it
+//! (DESIGN, section 4).
+
+mod lifecycle;
+mod people;
+mod proof;
+mod traffic;
 
 use serde::Serialize;
-use switchover::{RouteKey, Stage};
+use serde_json::{Map, Value};
+use switchover::Stage;
 
-use crate::domain::approval::{Approval, ApprovalDigest};
-use crate::domain::environment::{Environment, EnvironmentKey};
-use crate::domain::policy::Gate;
+use crate::domain::facts::Facts;
+use crate::domain::policy::{GateKind, Rule};
 use crate::domain::rollout::Rollout;
-use crate::domain::route::RouteSpec;
 
 /// A gate's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,149 +35,70 @@ pub struct GateReport {
     pub state: GateState,
     /// The facts it answered from.
     pub detail: String,
+    /// The numbers among them, and the limits; their names say the units.
+    pub numbers: Map<String, Value>,
     /// What would satisfy it; empty when it passes.
     pub remedy: String,
 }
 
-/// What gates judge by.
-#[derive(Clone, Debug)]
-pub struct GateFacts<'a> {
-    /// The route.
-    pub spec: &'a RouteSpec,
-    /// Where it is to be promoted.
-    pub environment: &'a Environment,
-    /// As it is now.
-    pub rollout: &'a Rollout,
-    /// Every environment with a lower position, and the route's stage there.
-    pub earlier: &'a [(EnvironmentKey, Stage)],
-    /// The required routes and their stage here.
-    pub required: &'a [(RouteKey, Stage)],
-    /// The approvals on record for this promotion, void ones included.
-    pub approvals: &'a [Approval],
-    /// Who would promote.
-    pub promoter: &'a str,
+impl GateReport {
+    fn with(mut self, name: &str, value: impl Into<Value>) -> GateReport {
+        self.numbers.insert(name.to_owned(), value.into());
+        self
+    }
 }
 
-/// Every gate's answer, those that pass included.
+/// One gate's answer.
 #[must_use]
-pub fn evaluate(gates: &[Gate], to: Stage, facts: &GateFacts<'_>) -> Vec<GateReport> {
-    gates
-        .iter()
-        .map(|gate| match gate {
-            Gate::Order => order(to, facts),
-            Gate::Requires => requires(to, facts),
-            Gate::Approval { count } => approval(*count, to, facts),
-        })
-        .collect()
-}
-
-fn order(to: Stage, facts: &GateFacts<'_>) -> GateReport {
-    let behind: Vec<&(EnvironmentKey, Stage)> = facts
-        .earlier
-        .iter()
-        .filter(|(_, stage)| *stage < to)
-        .collect();
-    let route = &facts.spec.key;
-    match facts.rollout.stage.next() {
-        Some(next) if next == to && behind.is_empty() => pass(
-            "order",
-            format!("{to} is next, and every earlier environment has it"),
-        ),
-        Some(next) if next == to => {
-            let names = list(behind.iter().map(|(key, stage)| format!("{key} ({stage})")));
-            let first = behind.first().map_or("", |(key, _)| key.as_str());
-            fail(
-                "order",
-                format!("{to} is next, but not reached in {names}"),
-                format!("promote there first: switchover promote {route} {first} --reason …"),
-            )
-        }
-        Some(next) => fail(
-            "order",
-            format!(
-                "the stage after {} is {next}, not {to}",
-                facts.rollout.stage
-            ),
-            format!("promote to {next}: stages are not skipped"),
-        ),
-        None => fail(
-            "order",
-            "mandatory is the last stage".to_owned(),
-            "nothing is left to promote".to_owned(),
-        ),
+pub fn judge(rule: &Rule, to: Stage, rollout: &Rollout, facts: &Facts) -> GateReport {
+    match rule.gate {
+        GateKind::Order => lifecycle::order(to, rollout, facts),
+        GateKind::Requires => lifecycle::requires(to, facts),
+        GateKind::Incident => lifecycle::incident(facts),
+        GateKind::Soak => lifecycle::soak(rule, rollout, facts),
+        GateKind::Acceptance => proof::acceptance(facts),
+        GateKind::RollbackDrill => proof::rollback_drill(rollout, facts),
+        GateKind::Dashboard => proof::dashboard(facts),
+        GateKind::Alert => proof::alert(facts),
+        GateKind::Approval => people::approval(rule, to, rollout, facts),
+        GateKind::Telemetry => traffic::telemetry(rule, facts),
+        GateKind::CodeDeployed => traffic::code_deployed(facts),
+        GateKind::Repairs => traffic::repairs(facts),
+        GateKind::Runbook
+        | GateKind::Plan
+        | GateKind::External
+        | GateKind::Release
+        | GateKind::Census => insufficient(rule.gate.name(), "not wired".to_owned(), String::new()),
     }
 }
 
-fn requires(to: Stage, facts: &GateFacts<'_>) -> GateReport {
-    let behind: Vec<String> = facts
-        .required
-        .iter()
-        .filter(|(_, stage)| *stage < to)
-        .map(|(key, stage)| format!("{key} ({stage})"))
-        .collect();
-    if facts.required.is_empty() {
-        pass("requires", "requires no other route".to_owned())
-    } else if behind.is_empty() {
-        pass(
-            "requires",
-            format!("every required route is at {to} or later here"),
-        )
-    } else {
-        fail(
-            "requires",
-            format!("not at {to} here: {}", behind.join(", ")),
-            "promote those first, or promote with `cascade`".to_owned(),
-        )
-    }
-}
-
-fn approval(count: usize, to: Stage, facts: &GateFacts<'_>) -> GateReport {
-    let digest = ApprovalDigest::of(facts.spec, facts.rollout, to);
-    let of_others = facts
-        .approvals
-        .iter()
-        .filter(|approval| approval.approver != facts.promoter);
-    let (current, void): (Vec<&Approval>, Vec<&Approval>) =
-        of_others.partition(|approval| approval.digest == digest);
-    let mut detail = format!(
-        "{} of {count} approvals by maintainers other than {}",
-        current.len(),
-        facts.promoter
-    );
-    if current.len() >= count {
-        let names = list(current.iter().map(|approval| approval.approver.clone()));
-        return pass("approval", format!("{detail}: {names}"));
-    }
-    if !void.is_empty() {
-        let names = list(void.iter().map(|approval| approval.approver.clone()));
-        detail.push_str(&format!("; void because something changed since: {names}"));
-    }
-    let (route, environment) = (&facts.spec.key, &facts.environment.key);
-    fail(
-        "approval",
-        detail,
-        format!("ask a maintainer: switchover approve {route} {environment} --to {to}"),
-    )
-}
-
-fn list(names: impl Iterator<Item = String>) -> String {
-    names.collect::<Vec<_>>().join(", ")
-}
-
-fn pass(gate: &'static str, detail: String) -> GateReport {
+fn report(gate: &'static str, state: GateState, detail: String, remedy: String) -> GateReport {
     GateReport {
         gate,
-        state: GateState::Pass,
+        state,
         detail,
-        remedy: String::new(),
-    }
-}
-
-fn fail(gate: &'static str, detail: String, remedy: String) -> GateReport {
-    GateReport {
-        gate,
-        state: GateState::Fail,
-        detail,
+        numbers: Map::new(),
         remedy,
     }
+}
+
+fn pass(gate: &'static str, detail: impl Into<String>) -> GateReport {
+    report(gate, GateState::Pass, detail.into(), String::new())
+}
+
+fn fail(gate: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> GateReport {
+    report(gate, GateState::Fail, detail.into(), remedy.into())
+}
+
+fn insufficient(
+    gate: &'static str,
+    detail: impl Into<String>,
+    remedy: impl Into<String>,
+) -> GateReport {
+    report(gate, GateState::Insufficient, detail.into(), remedy.into())
+}
+
+fn list(names: impl IntoIterator<Item = impl ToString>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    names.join(", ")
 }

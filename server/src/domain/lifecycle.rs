@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use switchover::{Percent, RouteKey, Setting, Stage};
 
-use crate::domain::actor::{Actor, Role};
-use crate::domain::approval::Approval;
-use crate::domain::environment::{Environment, EnvironmentKey};
+use crate::domain::actor::Role;
+use crate::domain::drill::Drill;
 use crate::domain::exposure::Cohort;
-use crate::domain::gate::{self, GateFacts, GateReport, GateState};
+use crate::domain::facts::Facts;
+use crate::domain::gate::{GateReport, GateState};
+use crate::domain::policy::GateKind;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::{Halt, Rollout};
-use crate::domain::route::Route;
 use crate::domain::window::{close_window, open_window};
 
 /// What somebody wants to happen to a rollout.
@@ -24,6 +24,8 @@ pub enum Command {
     Promote {
         /// The next stage.
         to: Stage,
+        /// Said on purpose by an admin: gates about quality are passed over.
+        break_glass: bool,
     },
     /// Any number of stages back.
     Demote {
@@ -65,6 +67,9 @@ impl Command {
     #[must_use]
     pub const fn action(&self) -> &'static str {
         match self {
+            Command::Promote {
+                break_glass: true, ..
+            } => "break_glass_promote",
             Command::Promote { .. } => "promote",
             Command::Demote {
                 break_glass: true, ..
@@ -80,53 +85,13 @@ impl Command {
     }
 }
 
-/// What a plan is judged by, all of it read in the transaction that writes.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    /// Who wants it.
-    pub actor: Actor,
-    /// Why.
-    pub reason: String,
-    /// Now.
-    pub now: DateTime<Utc>,
-    /// The route.
-    pub route: Route,
-    /// Where.
-    pub environment: Environment,
-    /// Every environment with a lower position, and the route's stage there.
-    pub earlier: Vec<(EnvironmentKey, Stage)>,
-    /// The routes it requires, and their stage here.
-    pub required: Vec<(RouteKey, Stage)>,
-    /// The routes that require it, and their stage here.
-    pub dependents: Vec<(RouteKey, Stage)>,
-    /// The approvals on record for the next stage.
-    pub approvals: Vec<Approval>,
-}
-
-impl Facts {
-    /// Every gate of the route's policy for a promotion to `to`.
-    #[must_use]
-    pub fn gates(&self, rollout: &Rollout, to: Stage) -> Vec<GateReport> {
-        let facts = GateFacts {
-            spec: &self.route.spec,
-            environment: &self.environment,
-            rollout,
-            earlier: &self.earlier,
-            required: &self.required,
-            approvals: &self.approvals,
-            promoter: &self.actor.subject,
-        };
-        let gates = self.route.spec.policy.gates(to, &self.environment);
-        gate::evaluate(&gates, to, &facts)
-    }
-}
-
 /// A change of a rollout that the rules allow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
     before: Rollout,
     after: Rollout,
     action: &'static str,
+    gates: Vec<GateReport>,
 }
 
 impl Transition {
@@ -148,10 +113,20 @@ impl Transition {
         self.action
     }
 
+    /// What the gates of a promotion answered; none for other changes.
+    #[must_use]
+    pub fn gates(&self) -> &[GateReport] {
+        &self.gates
+    }
+
     /// Before and after, for the record.
     #[must_use]
     pub fn record(&self) -> (Value, Value) {
-        (state(&self.before), state(&self.after))
+        let mut after = state(&self.after);
+        if let (Value::Object(fields), false) = (&mut after, self.gates.is_empty()) {
+            fields.insert("gates".to_owned(), json!(self.gates));
+        }
+        (state(&self.before), after)
     }
 }
 
@@ -165,6 +140,7 @@ pub fn state(rollout: &Rollout) -> Value {
         "include": rollout.include,
         "exclude": rollout.exclude,
         "acceptance": rollout.acceptance,
+        "drill": rollout.drill,
         "revision": rollout.revision,
     })
 }
@@ -182,8 +158,11 @@ pub fn plan(
         return Err(Refusal::Retired(facts.route.spec.key.clone()));
     }
     let mut after = rollout.clone();
+    let mut gates = Vec::new();
     match command {
-        Command::Promote { to } => promote(rollout, &mut after, *to, facts)?,
+        Command::Promote { to, break_glass } => {
+            gates = promote(rollout, &mut after, *to, *break_glass, facts)?;
+        }
         Command::Demote {
             to,
             break_glass,
@@ -208,7 +187,7 @@ pub fn plan(
             percent,
             cohort,
         } => open_window(rollout, &mut after, (*until, *percent, cohort), facts)?,
-        Command::CloseWindow => close_window(&mut after, &facts.environment),
+        Command::CloseWindow => close(rollout, &mut after, facts),
     }
     door(rollout, &after, command, facts)?;
     if after == *rollout {
@@ -217,22 +196,44 @@ pub fn plan(
     if after.stage != rollout.stage {
         after.stage_since = facts.now;
     }
+    if after.stage < rollout.stage {
+        after.demoted_at = Some(facts.now);
+    }
+    after.drill = Drill::after(rollout, &after, facts.environment.kind, facts.now);
     after.changed_at = facts.now;
     after.revision += 1;
     Ok(Some(Transition {
         before: rollout.clone(),
         after,
         action: command.action(),
+        gates,
     }))
+}
+
+/// Closing is never refused; while a freeze is open it takes back only what lowers exposure.
+fn close(rollout: &Rollout, after: &mut Rollout, facts: &Facts) {
+    let kind = facts.environment.kind;
+    close_window(after, &facts.environment);
+    if !facts.freezes.is_empty() && after.exposure(kind).raises(&rollout.exposure(kind)) {
+        after.setting = rollout.setting;
+        after.include = rollout.include.clone();
+    }
 }
 
 fn promote(
     rollout: &Rollout,
     after: &mut Rollout,
     to: Stage,
+    break_glass: bool,
     facts: &Facts,
-) -> Result<(), Refusal> {
+) -> Result<Vec<GateReport>, Refusal> {
     let (route, environment) = (&rollout.route, &facts.environment);
+    if break_glass && facts.actor.role < Role::Admin {
+        return Err(Refusal::Forbidden {
+            needs: Role::Admin,
+            to_do: "promoting with `break_glass`".to_owned(),
+        });
+    }
     if rollout.stage.next() != Some(to) {
         return Err(Refusal::InvalidTransition(match rollout.stage.next() {
             _ if to <= rollout.stage => format!(
@@ -261,12 +262,12 @@ fn promote(
             environment.key
         )));
     }
-    let gates: Vec<GateReport> = facts
-        .gates(rollout, to)
-        .into_iter()
-        .filter(|report| report.state != GateState::Pass)
-        .collect();
-    if !gates.is_empty() {
+    let gates = facts.gates(rollout, to);
+    let holds = |report: &GateReport| {
+        report.state != GateState::Pass && !(break_glass && may_be_passed_over(report))
+    };
+    if gates.iter().any(holds) {
+        let gates = facts.missing(rollout, to);
         return Err(Refusal::GatesNotMet { to, gates });
     }
     close_window(after, environment);
@@ -283,8 +284,22 @@ fn promote(
         after.include = Cohort::new();
         after.exclude = Cohort::new();
     }
+    if to == Stage::OptIn && facts.policy.has_ramp() {
+        // Never from none to all: the ramp begins at nothing.
+        after.setting = Setting::Ramp {
+            percent: Percent::ZERO,
+        };
+        after.include = Cohort::new();
+    }
     after.stage = to;
-    Ok(())
+    Ok(gates)
+}
+
+/// Break-glass is for proof that is lacking; the order of stages is what the SDKs rely on.
+fn may_be_passed_over(report: &GateReport) -> bool {
+    !GateKind::ALL
+        .iter()
+        .any(|kind| kind.is_lifecycle() && kind.name() == report.gate)
 }
 
 fn demote(
@@ -317,6 +332,7 @@ fn demote(
         }
     }
     let ahead: Vec<(RouteKey, Stage)> = facts
+        .proof
         .dependents
         .iter()
         .filter(|(_, stage)| *stage > to)
@@ -383,8 +399,10 @@ fn not_mandatory(rollout: &Rollout, what: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The one door: nothing raises exposure in front of real users before opt-in, except within an
-/// acceptance window and up to its share. A promotion has been judged by its gates.
+/// The one door: whatever raises exposure passes it, whoever asks. Nothing does while a change
+/// freeze is open; in front of real users before opt-in only an acceptance window does, up to its
+/// share; and where the policy has a ramp, only a maintainer leaves its steps. A promotion has been
+/// judged by its gates.
 fn door(
     before: &Rollout,
     after: &Rollout,
@@ -393,10 +411,26 @@ fn door(
 ) -> Result<(), Refusal> {
     let kind = facts.environment.kind;
     let exposure = after.exposure(kind);
-    let raises = exposure.raises(&before.exposure(kind));
-    let by_stage = after.stage != Stage::ReadyForTesting;
-    let by_window = matches!(command, Command::OpenWindow { .. } | Command::CloseWindow);
-    if !raises || by_stage || by_window || !facts.environment.is_guarded() {
+    let by_gates = matches!(command, Command::Promote { .. });
+    // What closing restores was judged when it was set, and held back by a freeze already.
+    let restores = matches!(command, Command::CloseWindow);
+    if by_gates || restores || !exposure.raises(&before.exposure(kind)) {
+        return Ok(());
+    }
+    if let Some(freeze) = facts.freezes.first() {
+        return Err(Refusal::Frozen(format!(
+            "nothing may raise exposure in {}: {}; wait for its end, or have a maintainer close it \
+             (switchover freeze close {} --reason …)",
+            before.environment,
+            freeze.described(),
+            freeze.id
+        )));
+    }
+    if after.stage != Stage::ReadyForTesting {
+        return ramp_door(before, facts);
+    }
+    let by_window = matches!(command, Command::OpenWindow { .. });
+    if by_window || !facts.environment.is_guarded() {
         return Ok(());
     }
     let within = after.acceptance.as_ref().is_some_and(|window| {
@@ -416,4 +450,38 @@ fn door(
          --until … --percent … --reason …)",
         before.route, before.environment
     )))
+}
+
+fn ramp_door(before: &Rollout, facts: &Facts) -> Result<(), Refusal> {
+    if facts.policy.has_ramp() && facts.actor.role < Role::Maintainer {
+        return Err(Refusal::Forbidden {
+            needs: Role::Maintainer,
+            to_do: format!(
+                "raising `{}` otherwise than by the ramp of policy {}",
+                before.route, facts.policy.name
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Judges an edit of the route itself that lets keys of this rollout take the new path, such as a
+/// requirement that is taken away.
+///
+/// # Errors
+/// When nothing may raise exposure here now, or not this person.
+pub fn route_door(rollout: &Rollout, facts: &Facts) -> Result<(), Refusal> {
+    let exposure = rollout.exposure(facts.environment.kind);
+    let exposes = exposure.share > Percent::ZERO || !exposure.include.is_empty();
+    if !exposes {
+        return Ok(());
+    }
+    match facts.freezes.first() {
+        Some(freeze) => Err(Refusal::Frozen(format!(
+            "nothing may raise exposure in {}: {}",
+            rollout.environment,
+            freeze.described()
+        ))),
+        None => ramp_door(rollout, facts),
+    }
 }

@@ -1,82 +1,203 @@
-//! Which gates a promotion needs.
+//! Which gates a promotion needs, in which steps a ramp goes up, and what guards watch: data, from
+//! documents that people may write. The built-in ones are such documents too.
 
+mod document;
+mod rule;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
-use serde::Serialize;
-use switchover::Stage;
+use serde::{Deserialize, Serialize};
+use switchover::{EnvironmentKind, Percent, Stage};
 
 use crate::domain::environment::Environment;
 
-/// A policy's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PolicyName {
-    /// Order and requirements alone.
-    Open,
-    /// The process by which Gitaly's team migrated its routes.
-    Gitaly,
-}
+pub use document::{LARGEST_POLICY, Numbers};
+pub use rule::{GateKind, Number, Rule, Strict};
+
+/// A policy's name: `[a-z][a-z0-9_]{0,62}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct PolicyName(Box<str>);
 
 impl PolicyName {
-    /// Every policy.
-    pub const ALL: [PolicyName; 2] = [PolicyName::Open, PolicyName::Gitaly];
+    /// The name of the policy that a route has when nobody says another.
+    #[must_use]
+    pub fn gitaly() -> PolicyName {
+        PolicyName("gitaly".into())
+    }
 
     /// The name on the wire.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            PolicyName::Open => "open",
-            PolicyName::Gitaly => "gitaly",
-        }
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
 impl fmt::Display for PolicyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(&self.0)
     }
 }
 
 impl FromStr for PolicyName {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        PolicyName::ALL
-            .into_iter()
-            .find(|policy| policy.name() == text)
-            .ok_or_else(|| format!("`{text}` is no policy; the policies are open and gitaly"))
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+        if first && text.len() <= 63 && text.bytes().all(legal) {
+            Ok(PolicyName(text.into()))
+        } else {
+            Err(
+                "a policy is named by a lower-case letter, then up to 62 lower-case letters, \
+                 digits or underscores",
+            )
+        }
     }
 }
 
-/// A condition that a promotion needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// The stage is the next one, and every earlier environment has it.
-    Order,
-    /// Required routes have at least this stage here.
-    Requires,
-    /// So many maintainers other than the promoter have approved exactly this.
-    Approval {
-        /// How many.
-        count: usize,
-    },
+/// One step of a ramp.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RampStep {
+    /// The share of the keys.
+    pub percent: Percent,
+    /// How long it holds before the next one, in hours.
+    pub hold_hours: f64,
 }
 
-impl PolicyName {
+/// What a guard watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Errors of the new path, per call.
+    ErrorRate,
+    /// The 99th percentile of the new path's time, in milliseconds.
+    P99Ms,
+    /// Mismatches found in an hour.
+    MismatchesPerHour,
+    /// Failed mirror writes, per mirror write.
+    MirrorFailureRate,
+    /// The 99th percentile of a mirror call's time, in milliseconds.
+    MirrorP99Ms,
+    /// The share of compared rows that differ.
+    Inconsistency,
+}
+
+/// What a guard does when its limit is passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardAction {
+    /// Tells people.
+    Notify,
+    /// Holds the ramp.
+    Pause,
+    /// Stops the mirror.
+    StopMirror,
+    /// Halts the rollout.
+    Halt,
+}
+
+/// A limit on what callers report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// Its name, unique in the policy.
+    pub name: String,
+    /// What it watches.
+    pub measure: Measure,
+    /// Beyond this it acts.
+    pub limit: f64,
+    /// What it does then.
+    pub action: GuardAction,
+}
+
+/// A policy, checked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Policy {
+    /// Its name.
+    pub name: PolicyName,
+    /// What it is for.
+    pub description: String,
+    /// What a promotion to each stage needs, besides what every promotion needs.
+    pub gates: BTreeMap<Stage, Vec<Rule>>,
+    /// The steps of a ramp; empty where there is none.
+    pub ramp: Vec<RampStep>,
+    /// What is watched.
+    pub guards: Vec<Guard>,
+}
+
+/// What every promotion needs, whatever the policy.
+const ALWAYS: [GateKind; 3] = [GateKind::Order, GateKind::Requires, GateKind::Incident];
+
+impl Policy {
+    /// The policies that come with the product.
+    #[must_use]
+    pub fn built_in() -> &'static [Policy] {
+        static BUILT_IN: LazyLock<Vec<Policy>> = LazyLock::new(|| {
+            [
+                include_str!("policy/open.json"),
+                include_str!("policy/gitaly.json"),
+                include_str!("policy/data_migration.json"),
+            ]
+            .into_iter()
+            // A test reads each of them; one that could not be read would leave routes without
+            // their policy, which promotes nothing.
+            .filter_map(|text| Policy::parse(text.as_bytes()).ok())
+            .collect()
+        });
+        &BUILT_IN
+    }
+
     /// The gates of a promotion to this stage in this environment.
     #[must_use]
-    pub fn gates(self, to: Stage, environment: &Environment) -> Vec<Gate> {
-        let approval = match self {
-            PolicyName::Open => false,
-            PolicyName::Gitaly => match to {
-                Stage::ReadyForTesting => false,
-                Stage::OptIn => environment.is_guarded(),
-                Stage::OptOut | Stage::Mandatory => true,
-            },
-        };
-        let mut gates = vec![Gate::Order, Gate::Requires];
-        gates.extend(approval.then_some(Gate::Approval { count: 1 }));
-        gates
+    pub fn rules(&self, to: Stage, environment: &Environment) -> Vec<Rule> {
+        let own = self.gates.get(&to).into_iter().flatten();
+        ALWAYS
+            .into_iter()
+            .map(Rule::plain)
+            .chain(
+                own.filter(|rule| rule.applies(environment.kind, environment.is_guarded()))
+                    .cloned(),
+            )
+            .collect()
+    }
+
+    /// Whether exposure goes up by the steps of a ramp.
+    #[must_use]
+    pub fn has_ramp(&self) -> bool {
+        !self.ramp.is_empty()
+    }
+
+    /// Whether a promotion somewhere needs less under this policy than under `other`.
+    #[must_use]
+    pub fn is_laxer_than(&self, other: &Policy) -> bool {
+        let places = [
+            (EnvironmentKind::Hosted, false),
+            (EnvironmentKind::Hosted, true),
+            (EnvironmentKind::OnPrem, true),
+        ];
+        let gates = other.gates.iter().any(|(stage, rules)| {
+            let mine = self.gates.get(stage).map_or(&[][..], Vec::as_slice);
+            rules.iter().any(|theirs| {
+                places.iter().any(|(kind, guarded)| {
+                    theirs.applies(*kind, *guarded)
+                        && !mine.iter().any(|rule| {
+                            rule.applies(*kind, *guarded) && rule.is_as_strict_as(theirs)
+                        })
+                })
+            })
+        });
+        let guards = other.guards.iter().any(|theirs| {
+            !self.guards.iter().any(|guard| {
+                guard.measure == theirs.measure
+                    && guard.action == theirs.action
+                    && guard.limit <= theirs.limit
+            })
+        });
+        gates || guards || other.has_ramp() && self.ramp != other.ramp
     }
 }

@@ -37,6 +37,8 @@ pub enum Refusal {
     Retired(RouteKey),
     /// It would raise exposure before opt-in outside an acceptance window.
     WindowNeeded(String),
+    /// A change freeze is open.
+    Frozen(String),
     /// Routes that require this one would be ahead of it.
     Dependents {
         /// Those routes and their stage here.
@@ -68,6 +70,7 @@ impl fmt::Display for Refusal {
             | Refusal::Mandatory(detail)
             | Refusal::WindowNeeded(detail)
             | Refusal::NotReady(detail)
+            | Refusal::Frozen(detail)
             | Refusal::Dependents { detail, .. } => f.write_str(detail),
             Refusal::GatesNotMet { to, gates } => {
                 let names: Vec<&str> = gates.iter().map(|report| report.gate).collect();

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use switchover::{Percent, RouteKey, Setting, Stage};
 
+use crate::domain::drill::Drill;
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::exposure::{Cohort, Exposure};
 
@@ -58,6 +59,10 @@ pub struct Rollout {
     pub halt: Option<Halt>,
     /// The acceptance window that is open.
     pub acceptance: Option<AcceptanceWindow>,
+    /// When it was last demoted.
+    pub demoted_at: Option<DateTime<Utc>>,
+    /// How far the rollback drill has come.
+    pub drill: Drill,
     /// Counts its changes.
     pub revision: u64,
     /// When it last changed.
@@ -78,6 +83,8 @@ impl Rollout {
             exclude: Cohort::new(),
             halt: None,
             acceptance: None,
+            demoted_at: None,
+            drill: Drill::default(),
             revision: 1,
             changed_at: now,
         }

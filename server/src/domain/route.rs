@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use switchover::{FlagName, RouteKey};
 
 use crate::domain::naming::Endpoint;
-use crate::domain::policy::PolicyName;
+use crate::domain::policy::{Numbers, PolicyName};
 use crate::domain::preparation::Preparation;
 use crate::domain::refusal::Refusal;
 use crate::domain::schedule::Schedule;
@@ -59,7 +59,7 @@ pub struct Links {
 pub type Labels = BTreeMap<String, String>;
 
 /// What a person says of a route; checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RouteSpec {
     /// Its name.
     pub key: RouteKey,
@@ -73,6 +73,8 @@ pub struct RouteSpec {
     pub owner: String,
     /// Which gates its promotions need.
     pub policy: PolicyName,
+    /// Numbers of the policy that this route sets for itself.
+    pub policy_numbers: Numbers,
     /// Routes that must be at least as far, and decide new first.
     pub requires: BTreeSet<RouteKey>,
     /// Routes of one group move the same keys together.
@@ -88,7 +90,7 @@ pub struct RouteSpec {
 }
 
 /// A route on record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// What was said of it.
     pub spec: RouteSpec,
@@ -163,6 +165,7 @@ pub struct RawRoute {
     pub operation: Operation,
     pub owner: String,
     pub policy: Option<String>,
+    pub policy_numbers: Numbers,
     pub requires: Vec<String>,
     pub ramp_group: Option<String>,
     pub labels: Labels,
@@ -196,7 +199,7 @@ impl RouteSpec {
         check.flag(flag.as_ref());
         let policy = match &raw.policy {
             Some(policy) => check.parsed("policy", policy.parse()),
-            None => Some(PolicyName::Gitaly),
+            None => Some(PolicyName::gitaly()),
         };
         let owner = check.text("owner", &raw.owner, 100);
         let requires = check.requires(&raw.requires, key.as_ref());
@@ -205,6 +208,9 @@ impl RouteSpec {
         let contacts = check.labels("contacts", raw.contacts);
         let description = check.description(&raw.description);
         check.links(&raw.links);
+        if raw.policy_numbers.len() > 64 {
+            check.complain("policy_numbers", "must be at most 64");
+        }
         match (endpoint, key, flag, policy, owner, requires) {
             (Some(endpoint), Some(key), Some(flag), Some(policy), Some(owner), Some(requires))
                 if errors.is_empty() =>
@@ -216,6 +222,7 @@ impl RouteSpec {
                     operation: raw.operation,
                     owner,
                     policy,
+                    policy_numbers: raw.policy_numbers,
                     requires,
                     ramp_group: raw.ramp_group,
                     labels,
@@ -238,6 +245,7 @@ impl RouteSpec {
             operation: self.operation,
             owner: self.owner.clone(),
             policy: Some(self.policy.to_string()),
+            policy_numbers: self.policy_numbers.clone(),
             requires: self.requires.iter().map(ToString::to_string).collect(),
             ramp_group: self.ramp_group.clone(),
             labels: self.labels.clone(),
@@ -246,6 +254,17 @@ impl RouteSpec {
             links: self.links.clone(),
         }
     }
+}
+
+/// Whether it is an http or https address that people can follow, of at most 2,000 bytes.
+#[must_use]
+pub fn is_address(link: &str) -> bool {
+    let rest = link
+        .strip_prefix("https://")
+        .or_else(|| link.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        && link.len() <= 2_000
+        && !link.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 struct Checker<'a>(&'a mut Vec<FieldError>);
@@ -357,14 +376,7 @@ impl Checker<'_> {
             ("issue", &links.issue),
         ];
         for (name, link) in all {
-            let legal = link.as_ref().is_none_or(|link| {
-                let rest = link
-                    .strip_prefix("https://")
-                    .or_else(|| link.strip_prefix("http://"));
-                rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
-                    && link.len() <= 2_000
-                    && !link.chars().any(|c| c.is_whitespace() || c.is_control())
-            });
+            let legal = link.as_deref().is_none_or(is_address);
             if !legal {
                 let detail = "must be an http or https address of at most 2,000 bytes";
                 self.complain(format!("links.{name}"), detail);

@@ -6,7 +6,7 @@ use switchover::{EnvironmentKind, Percent, Setting, Stage};
 use crate::domain::actor::Role;
 use crate::domain::environment::Environment;
 use crate::domain::exposure::{Cohort, Exposure};
-use crate::domain::lifecycle::Facts;
+use crate::domain::facts::Facts;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::{AcceptanceWindow, Rollout};
 

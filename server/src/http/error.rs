@@ -21,6 +21,7 @@ pub(crate) enum Code {
     Conflict,
     DependentsAhead,
     Forbidden,
+    Frozen,
     GatesNotMet,
     Halted,
     IdempotencyMismatch,
@@ -68,6 +69,7 @@ impl Code {
                 StatusCode::FORBIDDEN,
                 "Your role does not allow this",
             ),
+            Code::Frozen => ("frozen", StatusCode::CONFLICT, "A change freeze is open"),
             Code::GatesNotMet => ("gates_not_met", StatusCode::CONFLICT, "Gates do not pass"),
             Code::Halted => ("halted", StatusCode::CONFLICT, "The rollout is halted"),
             Code::IdempotencyMismatch => (
@@ -331,6 +333,7 @@ fn refused(refusal: Refusal, detail: String) -> Problem {
         Refusal::Mandatory(_) => Problem::new(Code::Mandatory, detail),
         Refusal::Retired(_) => Problem::new(Code::Retired, detail),
         Refusal::NotReady(_) => Problem::new(Code::NotReady, detail),
+        Refusal::Frozen(_) => Problem::new(Code::Frozen, detail),
         Refusal::WindowNeeded(_) => Problem::new(Code::WindowNeeded, detail),
         Refusal::Dependents { ahead, .. } => {
             let ahead: Vec<Value> = ahead

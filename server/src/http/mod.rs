@@ -8,16 +8,19 @@ mod censuses;
 mod checkpoints;
 mod environments;
 mod error;
+mod evidence;
 mod explain;
 mod export;
 mod externals;
 mod extract;
+mod freezes;
 mod halts;
 mod health;
 mod log;
 mod markdown;
 mod openapi;
 mod plans;
+mod policies;
 mod preparation;
 mod promotions;
 mod releases;
@@ -144,6 +147,15 @@ handlers! {
     approvals::list,
     approvals::approve,
     approvals::withdraw,
+    evidence::list,
+    evidence::add,
+    freezes::list,
+    freezes::open,
+    freezes::close,
+    policies::list,
+    policies::show,
+    policies::write,
+    policies::delete,
     explain::explain,
     releases::freeze,
     releases::list,

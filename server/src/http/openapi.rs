@@ -26,6 +26,8 @@ use crate::http::{document_api, document_root};
         (name = "environments", description = "Where callers run"),
         (name = "releases", description = "What on-prem installations run, and which overrides are in force there"),
         (name = "plans", description = "A Markdown checklist of a route: sections, steps, ticks"),
+        (name = "policies", description = "Which gates a promotion needs"),
+        (name = "freezes", description = "While one is open, nothing raises exposure"),
         (name = "audit", description = "Who changed what, when and why"),
         (name = "access", description = "SDK keys and revoked tokens"),
         (name = "sdk", description = "What SDKs read, with an SDK key"),

@@ -32,6 +32,9 @@ struct PromotionBody {
         max_length = 1000
     )]
     reason: String,
+    /// Said on purpose by an admin: gates that ask for proof are passed over, and the record shows it.
+    #[serde(default)]
+    break_glass: bool,
     /// Promote the routes that it requires too, where they are one stage behind.
     #[serde(default)]
     cascade: bool,
@@ -117,6 +120,9 @@ struct GateBody {
     /// The facts that it answers from.
     #[schema(example = "0 of 1 approvals by maintainers other than ann@example.com")]
     detail: String,
+    /// The numbers among them, and the limits; their names say the units.
+    #[schema(value_type = Object, example = json!({ "given": 0, "required": 1 }))]
+    numbers: serde_json::Map<String, serde_json::Value>,
     /// What would satisfy it; empty when it passes.
     remedy: String,
 }
@@ -140,6 +146,7 @@ impl From<GateReport> for GateBody {
                 GateState::Insufficient => GateStateBody::Insufficient,
             },
             detail: report.detail,
+            numbers: report.numbers,
             remedy: report.remedy,
         }
     }
@@ -191,7 +198,10 @@ pub(crate) async fn promote(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     change_rollout(&app, change.ctx, StatusCode::CREATED, move || {
-        let command = Command::Promote { to: body.to };
+        let command = Command::Promote {
+            to: body.to,
+            break_glass: body.break_glass,
+        };
         Ok(service::Change {
             target: target.0,
             command,

@@ -71,6 +71,10 @@ struct NewRouteBody {
     /// `gitaly` when nothing is said.
     #[schema(example = "gitaly")]
     policy: Option<String>,
+    /// Numbers of the policy that this route sets for itself.
+    #[serde(default)]
+    #[schema(example = json!({ "opt_out.soak.days": 3 }))]
+    policy_numbers: BTreeMap<String, f64>,
     /// Routes that must be at least as far, and decide new first; at most 16.
     #[serde(default)]
     requires: Vec<String>,
@@ -100,6 +104,8 @@ struct RoutePatchBody {
     operation: Option<OperationBody>,
     owner: Option<String>,
     policy: Option<String>,
+    /// All numbers of the policy that this route sets for itself.
+    policy_numbers: Option<BTreeMap<String, f64>>,
     requires: Option<Vec<String>>,
     /// Null takes the route out of its group.
     #[serde(default, deserialize_with = "present")]
@@ -146,6 +152,7 @@ pub(super) struct RouteBody {
     operation: OperationBody,
     owner: String,
     policy: String,
+    policy_numbers: BTreeMap<String, f64>,
     requires: Vec<String>,
     ramp_group: Option<String>,
     labels: BTreeMap<String, String>,
@@ -228,6 +235,7 @@ impl NewRouteBody {
             operation: self.operation.into(),
             owner: self.owner,
             policy: self.policy,
+            policy_numbers: self.policy_numbers,
             requires: self.requires,
             ramp_group: self.ramp_group,
             labels: self.labels,
@@ -256,6 +264,7 @@ impl From<&RouteWithRollouts> for RouteBody {
             operation: spec.operation.into(),
             owner: spec.owner,
             policy: spec.policy.to_string(),
+            policy_numbers: spec.policy_numbers,
             requires: spec.requires.iter().map(ToString::to_string).collect(),
             ramp_group: spec.ramp_group,
             labels: spec.labels,
@@ -381,6 +390,7 @@ pub(crate) async fn patch(
             operation: body.operation.map(Operation::from),
             owner: body.owner,
             policy: body.policy,
+            policy_numbers: body.policy_numbers,
             requires: body.requires,
             ramp_group: body.ramp_group,
             labels: body.labels,

@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 use switchover::Stage;
 
+use crate::domain::actor::Actor;
 use crate::domain::approval::{Approval, ApprovalDigest};
+use crate::domain::lifecycle::Command;
 use crate::domain::refusal::Refusal;
 use crate::service::rollout::{Target, expect_tag, load};
+use crate::service::work::{Shared, facts, proof};
 use crate::service::{Answer, Ctx, Failure, Render, Services};
 
 /// An approval, and whether what it approved is still what is there.
@@ -34,14 +37,19 @@ impl Services {
             work.tx
                 .lock_rollout(&target.route, &target.environment, None)?;
             expect_tag(work, target)?;
-            let (route, _, rollout) = load(work.tx, target)?;
+            let (route, environment, rollout) = load(work.tx, target)?;
             if rollout.stage.next() != Some(to) {
                 return Err(Failure::Refused(Refusal::InvalidTransition(format!(
                     "`{}` is at {} in {}: only a promotion to the next stage can be approved",
                     target.route, rollout.stage, target.environment
                 ))));
             }
-            let digest = ApprovalDigest::of(&route.spec, &rollout, to);
+            let command = Command::Promote {
+                to,
+                break_glass: false,
+            };
+            let facts = work.facts(&route, &environment, &command, comment)?;
+            let digest = ApprovalDigest::of(&facts, &rollout, to);
             let approver = &work.ctx.actor.subject;
             let same = work
                 .tx
@@ -110,14 +118,17 @@ impl Services {
     /// # Errors
     /// When there is no such rollout.
     pub fn approvals(&self, target: &Target) -> Result<Vec<ApprovalView>, Failure> {
+        let (ctx, now) = (Ctx::of(Actor::system()), self.now());
         self.store.read(|tx| {
-            let (route, _, rollout) = load(tx, target)?;
+            let (route, environment, rollout) = load(tx, target)?;
+            let proof = proof(tx, &route, &environment)?;
+            let place = (&route, &environment);
+            let facts = facts(tx, &mut Shared::default(), place, (&ctx, "", now), proof)?;
             Ok(tx
                 .approvals(&target.route, &target.environment, None)?
                 .into_iter()
                 .map(|approval| ApprovalView {
-                    valid: approval.digest
-                        == ApprovalDigest::of(&route.spec, &rollout, approval.to),
+                    valid: approval.digest == ApprovalDigest::of(&facts, &rollout, approval.to),
                     approval,
                 })
                 .collect())

@@ -13,7 +13,7 @@ use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::text::Reason;
 use crate::service::size::refuse_oversized;
-use crate::service::work::{Work, absent, facts};
+use crate::service::work::{Shared, Work, absent, facts, proof};
 use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
 use crate::store::Tx;
 
@@ -105,7 +105,9 @@ impl Services {
         self.store.read(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
             let to = to.or(rollout.stage.next()).unwrap_or(Stage::Mandatory);
-            let facts = facts(tx, &ctx, (&route, &environment), "", now)?;
+            let proof = proof(tx, &route, &environment)?;
+            let place = (&route, &environment);
+            let facts = facts(tx, &mut Shared::default(), place, (&ctx, "", now), proof)?;
             let reports = facts.gates(&rollout, to);
             Ok((rollout, to, reports))
         })
@@ -244,7 +246,7 @@ fn visit(
     order: &mut Vec<RouteKey>,
 ) -> Result<(), Failure> {
     let (neighbours, to): (Vec<RouteKey>, Stage) = match command {
-        Command::Promote { to } => (route.spec.requires.iter().cloned().collect(), *to),
+        Command::Promote { to, .. } => (route.spec.requires.iter().cloned().collect(), *to),
         Command::Demote { to, .. } => {
             let dependents = work.tx.dependents(&route.spec.key)?;
             let parsed = dependents.iter().filter_map(|key| key.parse().ok());

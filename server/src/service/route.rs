@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use switchover::{Entry, EnvironmentKind, RouteKey, Source, Stage, Table};
 
 use crate::domain::environment::Environment;
+use crate::domain::policy::Policy;
 use crate::domain::preparation::Preparation;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
@@ -246,7 +247,7 @@ pub(super) fn expect_tag(ctx: &Ctx, found: &RouteWithRollouts) -> Result<(), Fai
     ctx.expect_tag(found.tag.clone())
 }
 
-fn lock_all_environments(work: &mut Work<'_, '_>) -> Result<Vec<Environment>, Failure> {
+pub(super) fn lock_all_environments(work: &mut Work<'_, '_>) -> Result<Vec<Environment>, Failure> {
     for environment in work.tx.environments()? {
         work.tx.lock_environment(&environment.key)?;
     }
@@ -281,6 +282,7 @@ fn create(
     reason: &str,
 ) -> Result<(), Failure> {
     refuse_taken(work.tx, &spec)?;
+    own_policy(work.tx, &spec)?;
     let route = Route {
         spec,
         preparation,
@@ -405,6 +407,28 @@ fn refuse_undecidable(graph: BTreeMap<String, Vec<String>>) -> Result<(), Failur
         .map_err(|error| undecidable(&error))
 }
 
+/// The policy of a route with the route's own numbers; it must exist, and have them.
+pub(super) fn own_policy(tx: &mut Tx<'_>, spec: &RouteSpec) -> Result<Policy, Failure> {
+    let Some(found) = tx.policy(&spec.policy, None)? else {
+        let names: Vec<String> = tx
+            .policies()?
+            .iter()
+            .map(|known| known.policy.name.to_string())
+            .collect();
+        let detail = format!(
+            "there is no policy `{}`; the policies are {}",
+            spec.policy,
+            names.join(", ")
+        );
+        return Err(Failure::invalid("policy", detail));
+    };
+    found
+        .policy
+        .check_numbers(&spec.policy_numbers)
+        .map_err(Failure::Invalid)?;
+    Ok(found.policy.with_numbers(&spec.policy_numbers))
+}
+
 /// Rows in an order in which each finds those that it requires among the rows.
 fn required_first(specs: &[(usize, Parsed)]) -> Vec<&(usize, Parsed)> {
     let mut placed: BTreeSet<&RouteKey> = BTreeSet::new();
@@ -439,6 +463,7 @@ pub(super) fn described(route: &Route) -> Value {
         "operation": spec.operation,
         "owner": spec.owner,
         "policy": spec.policy,
+        "policy_numbers": spec.policy_numbers,
         "requires": spec.requires,
         "ramp_group": spec.ramp_group,
         "labels": spec.labels,

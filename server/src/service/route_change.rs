@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use switchover::{RouteKey, Setting, Stage};
+use switchover::{RouteKey, Setting};
 
 use crate::domain::actor::Role;
-use crate::domain::lifecycle::Command;
-use crate::domain::policy::PolicyName;
+use crate::domain::lifecycle::{Command, route_door};
+use crate::domain::policy::Numbers;
 use crate::domain::refusal::Refusal;
 use crate::domain::route::{Labels, Links, Operation, RouteSpec};
 use crate::domain::schedule::Schedule;
 use crate::domain::text::Reason;
 use crate::service::route::{
-    RouteWithRollouts, check_requirements, described, expect_tag, lock_route, with_rollouts,
+    RouteWithRollouts, check_requirements, described, expect_tag, lock_route, own_policy,
+    with_rollouts,
 };
 use crate::service::work::Work;
 use crate::service::{Answer, Ctx, Failure, Render, Services};
+use crate::store::Tx;
 
 /// What is to be different about a route; `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +27,7 @@ pub struct RoutePatch {
     pub operation: Option<Operation>,
     pub owner: Option<String>,
     pub policy: Option<String>,
+    pub policy_numbers: Option<Numbers>,
     pub requires: Option<Vec<String>>,
     /// `Some(None)` takes the route out of its group.
     pub ramp_group: Option<Option<String>>,
@@ -84,7 +87,7 @@ fn apply_patch(
     if spec.ramp_group != before.spec.ramp_group {
         refuse_regrouping(&found)?;
     }
-    let relaxes = relaxes_policy(&found, spec.policy);
+    let relaxes = relaxes_policy(work.tx, &before.spec, &spec)?;
     if relaxes && work.ctx.actor.role < Role::Admin {
         return Err(Failure::Refused(Refusal::Forbidden {
             needs: Role::Admin,
@@ -94,6 +97,9 @@ fn apply_patch(
     if spec.requires != before.spec.requires {
         check_requirements(work.tx, &spec, before.is_ready())?;
         stay_behind_requirements(work, &found, &spec, patch.cascade, reason)?;
+        if !spec.requires.is_superset(&before.spec.requires) {
+            pass_the_door(work, &found, reason)?;
+        }
     }
     let mut after = before.clone();
     after.spec = spec;
@@ -125,6 +131,7 @@ fn patched(spec: &RouteSpec, patch: &RoutePatch) -> Result<RouteSpec, Failure> {
     raw.operation = patch.operation.unwrap_or(raw.operation);
     raw.owner = patch.owner.unwrap_or(raw.owner);
     raw.policy = patch.policy.or(raw.policy);
+    raw.policy_numbers = patch.policy_numbers.unwrap_or(raw.policy_numbers);
     raw.requires = patch.requires.unwrap_or(raw.requires);
     raw.ramp_group = patch.ramp_group.unwrap_or(raw.ramp_group);
     raw.labels = patch.labels.unwrap_or(raw.labels);
@@ -134,19 +141,14 @@ fn patched(spec: &RouteSpec, patch: &RoutePatch) -> Result<RouteSpec, Failure> {
     RouteSpec::parse(raw).map_err(Failure::Invalid)
 }
 
-/// Whether a promotion needs fewer gates under this policy, anywhere. Who may take gates away could
-/// do without them, so that is for admins and has its own kind of entry.
-fn relaxes_policy(found: &RouteWithRollouts, policy: PolicyName) -> bool {
-    let before = found.route.spec.policy;
-    found.rollouts.iter().any(|(_, environment)| {
-        Stage::ALL.into_iter().any(|to| {
-            let kept = policy.gates(to, environment);
-            before
-                .gates(to, environment)
-                .iter()
-                .any(|gate| !kept.contains(gate))
-        })
-    })
+/// Whether a promotion needs less under the policy and the numbers that the route would have. Who
+/// may take gates away could do without them, so that is for admins and has its own kind of entry.
+fn relaxes_policy(tx: &mut Tx<'_>, before: &RouteSpec, after: &RouteSpec) -> Result<bool, Failure> {
+    if before.policy == after.policy && before.policy_numbers == after.policy_numbers {
+        return Ok(false);
+    }
+    let (before, after) = (own_policy(tx, before)?, own_policy(tx, after)?);
+    Ok(after.is_laxer_than(&before))
 }
 
 /// Another group is another selection of keys: in the middle of a ramp keys would move back.
@@ -208,6 +210,20 @@ fn stay_behind_requirements(
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// A requirement that is taken away lets keys take the new path that it kept on the old one.
+fn pass_the_door(
+    work: &mut Work<'_, '_>,
+    found: &RouteWithRollouts,
+    reason: &Reason,
+) -> Result<(), Failure> {
+    for (rollout, environment) in &found.rollouts {
+        // As a resume is judged: by freezes and by the ramp.
+        let facts = work.facts(&found.route, environment, &Command::Resume, reason.as_str())?;
+        route_door(rollout, &facts)?;
     }
     Ok(())
 }

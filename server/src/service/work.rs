@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use switchover::{RouteKey, Stage, Version};
+use switchover::{EnvironmentKind, RouteKey, Stage, Version};
 
 use crate::domain::audit::AuditDraft;
 use crate::domain::environment::{Environment, EnvironmentKey};
-use crate::domain::lifecycle::{Command, Facts, plan};
+use crate::domain::facts::{Facts, Proof};
+use crate::domain::freeze::Freeze;
+use crate::domain::lifecycle::{Command, plan};
+use crate::domain::policy::{Policy, PolicyName};
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::service::{Ctx, Failure, epoch};
-use crate::store::{StoreError, Tx};
+use crate::store::{NewPromotion, StoreError, Tx};
 
 /// The unit of work. Audit entries are appended when it finishes, so that the head of the chain is
 /// locked last.
@@ -20,8 +23,52 @@ pub(super) struct Work<'a, 't> {
     pub(super) tx: &'a mut Tx<'t>,
     pub(super) ctx: &'a Ctx,
     pub(super) now: DateTime<Utc>,
+    shared: Shared,
     drafts: Vec<AuditDraft>,
     revisions: BTreeMap<EnvironmentKey, u64>,
+}
+
+/// What the changes of one transaction have in common: read once, however many rollouts change.
+#[derive(Default)]
+pub(super) struct Shared {
+    policies: BTreeMap<PolicyName, Policy>,
+    freezes: Option<Vec<Freeze>>,
+}
+
+impl Shared {
+    fn policy(&mut self, tx: &mut Tx<'_>, route: &Route) -> Result<Policy, StoreError> {
+        let name = &route.spec.policy;
+        let policy = match self.policies.get(name) {
+            Some(policy) => policy.clone(),
+            None => {
+                let found = tx.policy(name, None)?.ok_or_else(|| {
+                    StoreError::Corrupt(format!("routes.policy: there is no policy {name}"))
+                })?;
+                self.policies.insert(name.clone(), found.policy.clone());
+                found.policy
+            }
+        };
+        Ok(policy.with_numbers(&route.spec.policy_numbers))
+    }
+
+    fn freezes(
+        &mut self,
+        tx: &mut Tx<'_>,
+        environment: &EnvironmentKey,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Freeze>, StoreError> {
+        let all = match self.freezes.take() {
+            Some(all) => all,
+            None => tx.freezes(Some(now))?,
+        };
+        let here = all
+            .iter()
+            .filter(|freeze| freeze.covers(environment) && freeze.is_open(now))
+            .cloned()
+            .collect();
+        self.freezes = Some(all);
+        Ok(here)
+    }
 }
 
 impl<'a, 't> Work<'a, 't> {
@@ -30,6 +77,7 @@ impl<'a, 't> Work<'a, 't> {
             tx,
             ctx,
             now,
+            shared: Shared::default(),
             drafts: Vec::new(),
             revisions: BTreeMap::new(),
         }
@@ -108,23 +156,7 @@ impl<'a, 't> Work<'a, 't> {
         environment: &Environment,
         (command, reason): (&Command, &str),
     ) -> Result<(Rollout, Rollout), Failure> {
-        let moves = matches!(command, Command::Promote { .. } | Command::Demote { .. });
-        let facts = if moves {
-            facts(self.tx, self.ctx, (route, environment), reason, self.now)?
-        } else {
-            // Only a change of stage looks at other rollouts: a halt of thousands need not.
-            Facts {
-                actor: self.ctx.actor.clone(),
-                reason: reason.to_owned(),
-                now: self.now,
-                route: route.clone(),
-                environment: environment.clone(),
-                earlier: Vec::new(),
-                required: Vec::new(),
-                dependents: Vec::new(),
-                approvals: Vec::new(),
-            }
-        };
+        let facts = self.facts(route, environment, command, reason)?;
         let Some(transition) = plan(&rollout, command, &facts)? else {
             return Ok((rollout.clone(), rollout));
         };
@@ -133,6 +165,16 @@ impl<'a, 't> Work<'a, 't> {
         if transition.before().stage != transition.after().stage {
             let entered = std::slice::from_ref(transition.after());
             self.tx.enter_stages(entered, &self.ctx.actor.subject)?;
+        }
+        if let Command::Promote { to, break_glass } = command {
+            self.tx.add_promotion(&NewPromotion {
+                rollout: transition.before(),
+                to: *to,
+                promoter: &self.ctx.actor.subject,
+                break_glass: *break_glass,
+                approvals: &facts.counting_approvals(transition.before(), *to),
+                at: self.now,
+            })?;
         }
         let (before, after) = transition.record();
         self.record(
@@ -143,6 +185,25 @@ impl<'a, 't> Work<'a, 't> {
             (before, after),
         );
         Ok((transition.before().clone(), transition.after().clone()))
+    }
+
+    /// What a command is judged by. Only a change of stage looks at proof and at other rollouts: a
+    /// halt of thousands need not.
+    pub(super) fn facts(
+        &mut self,
+        route: &Route,
+        environment: &Environment,
+        command: &Command,
+        reason: &str,
+    ) -> Result<Facts, StoreError> {
+        let moves = matches!(command, Command::Promote { .. } | Command::Demote { .. });
+        let proof = if moves {
+            proof(self.tx, route, environment)?
+        } else {
+            Proof::default()
+        };
+        let who = (self.ctx, reason, self.now);
+        facts(self.tx, &mut self.shared, (route, environment), who, proof)
     }
 
     /// Puts something on record.
@@ -189,48 +250,72 @@ pub(super) fn absent(
     })
 }
 
-/// What a plan for this rollout is judged by, as this transaction sees it.
+/// What every change is judged by, as this transaction sees it.
 pub(super) fn facts(
     tx: &mut Tx<'_>,
-    ctx: &Ctx,
+    shared: &mut Shared,
     (route, environment): (&Route, &Environment),
-    reason: &str,
-    now: DateTime<Utc>,
+    (ctx, reason, now): (&Ctx, &str, DateTime<Utc>),
+    proof: Proof,
 ) -> Result<Facts, StoreError> {
+    Ok(Facts {
+        actor: ctx.actor.clone(),
+        reason: reason.to_owned(),
+        now,
+        policy: shared.policy(tx, route)?,
+        freezes: shared.freezes(tx, &environment.key, now)?,
+        route: route.clone(),
+        environment: environment.clone(),
+        proof,
+    })
+}
+
+/// What a change of stage is judged by besides.
+pub(super) fn proof(
+    tx: &mut Tx<'_>,
+    route: &Route,
+    environment: &Environment,
+) -> Result<Proof, StoreError> {
     let key = &route.spec.key;
-    let here = tx.rollouts_of(&[key.as_str()])?;
-    let earlier = tx
-        .environments()?
-        .into_iter()
+    let rollouts = tx.rollouts_of(&[key.as_str()])?;
+    let environments = tx.environments()?;
+    let of = |other: &Environment| {
+        let here = rollouts.iter();
+        here.clone()
+            .find(|rollout| rollout.environment == other.key)
+    };
+    let earlier = environments
+        .iter()
         .filter(|other| other.position < environment.position)
-        .filter_map(|other| {
-            let rollout = here.iter().find(|rollout| rollout.environment == other.key);
-            rollout.map(|rollout| (other.key, rollout.stage))
-        })
+        .filter_map(|other| of(other).map(|rollout| (other.key.clone(), rollout.stage)))
+        .collect();
+    let hosted = environments
+        .iter()
+        .filter(|other| other.kind == EnvironmentKind::Hosted)
+        .filter_map(|other| of(other).cloned())
         .collect();
     let requires: Vec<&str> = route.spec.requires.iter().map(RouteKey::as_str).collect();
     let required = stages(tx, &requires, &environment.key)?;
     let dependents = tx.dependents(key)?;
     let dependents: Vec<&str> = dependents.iter().map(String::as_str).collect();
     let dependents = stages(tx, &dependents, &environment.key)?;
-    let stage = here
-        .iter()
-        .find(|rollout| rollout.environment == environment.key)
-        .map(|rollout| rollout.stage);
-    let approvals = match stage.and_then(Stage::next) {
+    let next = of(environment).and_then(|rollout| rollout.stage.next());
+    let approvals = match next {
         Some(next) => tx.approvals(key, &environment.key, Some(next))?,
         None => Vec::new(),
     };
-    Ok(Facts {
-        actor: ctx.actor.clone(),
-        reason: reason.to_owned(),
-        now,
-        route: route.clone(),
-        environment: environment.clone(),
+    Ok(Proof {
         earlier,
         required,
         dependents,
+        hosted,
+        demoted_at: rollouts
+            .iter()
+            .filter_map(|rollout| rollout.demoted_at)
+            .max(),
         approvals,
+        evidence: tx.evidence(key)?,
+        ..Proof::default()
     })
 }
 

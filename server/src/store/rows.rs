@@ -84,6 +84,7 @@ pub(super) struct RouteRow {
     phase: String,
     priority: Option<i32>,
     schedule: String,
+    policy_numbers: String,
 }
 
 impl TryFrom<&Route> for RouteRow {
@@ -97,7 +98,7 @@ impl TryFrom<&Route> for RouteRow {
             endpoint: spec.endpoint.to_string(),
             operation: spec.operation.name().to_owned(),
             owner: spec.owner.clone(),
-            policy: spec.policy.name().to_owned(),
+            policy: spec.policy.to_string(),
             ramp_group: spec.ramp_group.clone(),
             labels: json(&spec.labels)?,
             contacts: json(&spec.contacts)?,
@@ -114,6 +115,7 @@ impl TryFrom<&Route> for RouteRow {
                 .as_ref()
                 .and_then(|preparation| i32::try_from(preparation.priority?).ok()),
             schedule: json(&route.schedule)?,
+            policy_numbers: json(&spec.policy_numbers)?,
         })
     }
 }
@@ -134,6 +136,7 @@ impl RouteRow {
                 operation,
                 owner: self.owner,
                 policy: read("routes.policy", &self.policy)?,
+                policy_numbers: from_json("routes.policy_numbers", &self.policy_numbers)?,
                 requires: requires
                     .iter()
                     .map(|required| read("requirements.required", required))
@@ -170,6 +173,8 @@ pub(super) struct RolloutRow {
     revision: i64,
     published_at: i64,
     changed_at: NaiveDateTime,
+    demoted_at: Option<NaiveDateTime>,
+    drill: String,
 }
 
 impl RolloutRow {
@@ -195,6 +200,8 @@ impl RolloutRow {
             revision: count(rollout.revision),
             published_at: count(published_at),
             changed_at: rollout.changed_at.naive_utc(),
+            demoted_at: rollout.demoted_at.map(time),
+            drill: json(&rollout.drill)?,
         })
     }
 }
@@ -228,6 +235,8 @@ impl TryFrom<RolloutRow> for Rollout {
                 "rollouts.acceptance",
                 row.acceptance.as_deref(),
             )?,
+            demoted_at: row.demoted_at.map(|at| at.and_utc()),
+            drill: from_json("rollouts.drill", &row.drill)?,
             revision: counted("rollouts.revision", row.revision)?,
             changed_at: row.changed_at.and_utc(),
         })

@@ -16,6 +16,7 @@ diesel::table! {
         description -> Text, links -> Text, retired_at -> Nullable<Timestamp>,
         revision -> BigInt, created_at -> Timestamp, preparation -> Nullable<Text>,
         phase -> Text, priority -> Nullable<Integer>, schedule -> Text,
+        policy_numbers -> Text,
     }
 }
 diesel::table! {
@@ -27,7 +28,7 @@ diesel::table! {
         setting_mode -> Text, setting_thousandths -> Nullable<Integer>, include -> Text,
         exclude -> Text, halt -> Nullable<Text>, acceptance -> Nullable<Text>,
         acceptance_until -> Nullable<Timestamp>, revision -> BigInt, published_at -> BigInt,
-        changed_at -> Timestamp,
+        changed_at -> Timestamp, demoted_at -> Nullable<Timestamp>, drill -> Text,
     }
 }
 diesel::table! {
@@ -65,6 +66,36 @@ diesel::table! {
     externals (route, name) {
         route -> Text, name -> Text, owner -> Text, description -> Text,
         stage -> Nullable<Text>, confirmed -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    policies (name, version) {
+        name -> Text, version -> Integer, document -> Text, created_by -> Text,
+        created_at -> Timestamp, deleted_at -> Nullable<Timestamp>,
+    }
+}
+diesel::table! {
+    evidence (id) {
+        id -> Text, route -> Text, environment -> Text, kind -> Text, verdict -> Text,
+        url -> Nullable<Text>, summary -> Text, created_by -> Text, created_at -> Timestamp,
+    }
+}
+diesel::table! {
+    freezes (id) {
+        id -> Text, environments -> Text, starts_at -> Timestamp, ends_at -> Nullable<Timestamp>,
+        reason -> Text, opened_by -> Text, opened_at -> Timestamp,
+        closed_at -> Nullable<Timestamp>,
+    }
+}
+diesel::table! {
+    promotions (id) {
+        id -> Text, route -> Text, environment -> Text, to_stage -> Text, promoter -> Text,
+        break_glass -> Bool, created_at -> Timestamp,
+    }
+}
+diesel::table! {
+    promotion_approvals (promotion, approval) {
+        promotion -> Text, promoter -> Text, approval -> Text, approver -> Text,
     }
 }
 diesel::table! {

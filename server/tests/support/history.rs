@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::json;
 use switchover::{EnvironmentKind, Percent, RouteKey, Setting, Stage};
 use switchover_server::domain::environment::Environment;
 use switchover_server::domain::exposure::Cohort;
@@ -78,7 +79,10 @@ fn step() -> impl Strategy<Value = Step> {
 fn command() -> impl Strategy<Value = Command> {
     let demote = (stage(), any::<bool>(), any::<bool>());
     prop_oneof![
-        stage().prop_map(|to| Command::Promote { to }),
+        stage().prop_map(|to| Command::Promote {
+            to,
+            break_glass: false,
+        }),
         demote.prop_map(|(to, break_glass, halt)| Command::Demote {
             to,
             break_glass,
@@ -116,8 +120,25 @@ fn cohort() -> impl Strategy<Value = Cohort> {
     keys.prop_map(|keys| keys.into_iter().map(Box::from).collect())
 }
 
+/// A policy that asks for approvals and for nothing else that takes days.
+pub(crate) fn reviewed(services: &Services) {
+    let document = json!({
+        "name": "reviewed",
+        "gates": {
+            "opt_in": [{ "gate": "approval", "only": "guarded" }],
+            "opt_out": [{ "gate": "approval" }],
+            "mandatory": [{ "gate": "approval" }],
+        },
+    });
+    let ctx = Ctx::of(Who::ADMIN.actor());
+    services
+        .write_policy(&ctx, document.to_string().as_bytes(), &reason(), &nothing)
+        .unwrap();
+}
+
 /// The routes that a history is about: two policies, and a chain of requirements.
 pub(crate) fn prepare(services: &Services) {
+    reviewed(services);
     for (index, key) in ROUTES.iter().enumerate() {
         let raw = RawRoute {
             endpoint: format!("gitaly.Service/{key}"),
@@ -125,7 +146,8 @@ pub(crate) fn prepare(services: &Services) {
             flag: Some(format!("GITALY_{}", key.to_uppercase())),
             operation: Operation::Read,
             owner: "test".to_owned(),
-            policy: Some(if index % 2 == 0 { "open" } else { "gitaly" }.to_owned()),
+            policy: Some(if index % 2 == 0 { "open" } else { "reviewed" }.to_owned()),
+            policy_numbers: BTreeMap::new(),
             requires: if index == 1 {
                 vec!["a".to_owned()]
             } else {
@@ -248,7 +270,10 @@ fn promote(services: &Services, place: (usize, usize), to: Stage, cascade: bool)
         services,
         Who::MAINTAINER,
         place,
-        &Command::Promote { to },
+        &Command::Promote {
+            to,
+            break_glass: false,
+        },
         cascade,
     ))
 }

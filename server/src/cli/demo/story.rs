@@ -43,7 +43,9 @@ impl<'a> Story<'a> {
     pub(super) fn tell(mut self) -> Result<Vec<Measured>, CliError> {
         let ann = self.house.api_as("ann", Role::Operator)?;
         let bob = self.house.api_as("bob", Role::Maintainer)?;
+        let ada = self.house.api_as("ada", Role::Admin)?;
         self.prepare(&ann)?;
+        self.policy(&ada)?;
         let (app, cautious) = self.callers(&bob)?;
         self.opt_in(&ann, &app, &cautious)?;
         self.opt_out(&ann, &bob, &app, &cautious)?;
@@ -65,6 +67,24 @@ impl<'a> Story<'a> {
             done.imported,
             milliseconds(started, Instant::now())
         ))
+    }
+
+    fn policy(&mut self, ada: &Api) -> Result<(), CliError> {
+        let policy = json!({
+            "name": "demo",
+            "gates": {
+                "opt_out": [{ "gate": "approval", "count": 1 }],
+                "mandatory": [{ "gate": "approval", "count": 1 }],
+            },
+        });
+        let body = json!({ "policy": policy, "reason": "demo: seconds, not weeks" });
+        ada.post("/policies", body.to_string())?;
+        let body = json!({ "policy": "demo", "reason": "demo: seconds, not weeks" });
+        ada.patch(&format!("/routes/{ROUTE}"), body.to_string())?;
+        self.say(
+            "Its policy asks for tests, weeks of quiet and reviews. Ada, an admin, writes a shorter \
+             one for this demo: reviews alone.",
+        )
     }
 
     fn callers(&mut self, bob: &Api) -> Result<(Caller, Caller), CliError> {

@@ -1,0 +1,144 @@
+//! What a change of a rollout is judged by, all of it read in the transaction that writes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use switchover::{RouteKey, Stage};
+
+use crate::domain::actor::Actor;
+use crate::domain::approval::{Approval, ApprovalDigest};
+use crate::domain::environment::{Environment, EnvironmentKey};
+use crate::domain::evidence::Evidence;
+use crate::domain::external::External;
+use crate::domain::freeze::Freeze;
+use crate::domain::gate::{self, GateReport, GateState};
+use crate::domain::policy::Policy;
+use crate::domain::rollout::Rollout;
+use crate::domain::route::Route;
+use crate::domain::runbook::Runbook;
+
+/// What every change is judged by.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Who wants it.
+    pub actor: Actor,
+    /// Why.
+    pub reason: String,
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// The route.
+    pub route: Route,
+    /// Its policy, with the route's own numbers.
+    pub policy: Policy,
+    /// Where.
+    pub environment: Environment,
+    /// The change freezes that are open here.
+    pub freezes: Vec<Freeze>,
+    /// What only a change of stage looks at.
+    pub proof: Proof,
+}
+
+/// What a change of stage is judged by besides.
+#[derive(Clone, Debug, Default)]
+pub struct Proof {
+    /// Every environment with a lower position, and the route's stage there.
+    pub earlier: Vec<(EnvironmentKey, Stage)>,
+    /// The routes it requires, and their stage here.
+    pub required: Vec<(RouteKey, Stage)>,
+    /// The routes that require it, and their stage here.
+    pub dependents: Vec<(RouteKey, Stage)>,
+    /// The route in every hosted environment, by position.
+    pub hosted: Vec<Rollout>,
+    /// When the route was last demoted, anywhere.
+    pub demoted_at: Option<DateTime<Utc>>,
+    /// The approvals on record for the next stage, void ones included.
+    pub approvals: Vec<Approval>,
+    /// All evidence about the route, oldest first.
+    pub evidence: Vec<Evidence>,
+    /// What callers report of the route, by hosted environment.
+    pub traffic: BTreeMap<EnvironmentKey, Traffic>,
+    /// Whose code has the route, by hosted environment.
+    pub deployed: BTreeMap<EnvironmentKey, Deployed>,
+    /// How the two stores of the route stand to each other here.
+    pub stores: Option<Stores>,
+}
+
+/// What callers reported of a route within a policy's window. Counts of calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Calls that took the new path.
+    pub calls: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Those that took longer than the limit.
+    pub slow: u64,
+    /// Results that were compared.
+    pub comparisons: u64,
+    /// Those that differed.
+    pub mismatches: u64,
+    /// Writes to the mirror.
+    pub mirror_writes: u64,
+    /// Those that failed.
+    pub mirror_failures: u64,
+}
+
+/// Whose code has the route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deployed {
+    /// How many instances were seen in the last ten minutes.
+    pub instances: u64,
+    /// Those of them without the route.
+    pub lacking: Vec<String>,
+}
+
+/// How the two stores of a data route stand to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stores {
+    /// Whether all rows were copied.
+    pub backfill_complete: bool,
+    /// Whether a consistency run was clean since the mirror was last changed.
+    pub consistent: bool,
+    /// Repairs that were given up.
+    pub failed_repairs: u64,
+    /// The age of the oldest open repair, in seconds.
+    pub oldest_repair_seconds: Option<u64>,
+    /// Whether repairs were lost, so that nobody knows.
+    pub unverified: bool,
+}
+
+impl Facts {
+    /// Every gate of the route's policy for a promotion to `to`, those that pass included.
+    #[must_use]
+    pub fn gates(&self, rollout: &Rollout, to: Stage) -> Vec<GateReport> {
+        self.policy
+            .rules(to, &self.environment)
+            .iter()
+            .map(|rule| gate::judge(rule, to, rollout, self))
+            .collect()
+    }
+
+    /// The gates that do not pass.
+    #[must_use]
+    pub fn missing(&self, rollout: &Rollout, to: Stage) -> Vec<GateReport> {
+        let mut reports = self.gates(rollout, to);
+        reports.retain(|report| report.state != GateState::Pass);
+        reports
+    }
+
+    /// The approvals that count for a promotion by this actor: of others, of exactly this.
+    #[must_use]
+    pub fn counting_approvals(&self, rollout: &Rollout, to: Stage) -> Vec<&Approval> {
+        let digest = ApprovalDigest::of(self, rollout, to);
+        let mut counting: Vec<&Approval> = Vec::new();
+        for approval in &self.proof.approvals {
+            let of_another = approval.approver != self.actor.subject;
+            let once = !counting
+                .iter()
+                .any(|other| other.approver == approval.approver);
+            if approval.to == to && of_another && once && approval.digest == digest {
+                counting.push(approval);
+            }
+        }
+        counting
+    }
+}
