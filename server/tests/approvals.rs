@@ -102,6 +102,7 @@ fn an_approval_is_somebody_elses(engine: Engine) {
         [
             failing("order"),
             ("requires".into(), "pass".into()),
+            ("incident".into(), "pass".into()),
             failing("approval")
         ]
     );

@@ -189,6 +189,10 @@ fn nothing_has_a_tag_that_was_made_up() {
                 "overrides": {}, "reason": "r",
             })),
             ("POST", "revocations") => Some(json!({ "jti": "j", "reason": "r" })),
+            ("POST", "policies") => Some(json!({ "policy": { "name": "own" }, "reason": "r" })),
+            ("POST", "evidence") => {
+                Some(json!({ "kind": "other", "verdict": "pass", "summary": "s" }))
+            }
             ("POST", "acceptance") => {
                 Some(json!({ "until": "2026-01-06T00:00:00Z", "percent": 5, "reason": "r" }))
             }

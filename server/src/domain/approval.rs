@@ -10,6 +10,7 @@ use switchover::Stage;
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::facts::Facts;
+use crate::domain::plan::Plan;
 use crate::domain::rollout::Rollout;
 use crate::domain::runbook::Runbook;
 
@@ -38,6 +39,7 @@ impl ApprovalDigest {
                 "ramp": facts.policy.ramp,
             },
             "evidence": facts.proof.evidence,
+            "plan": facts.proof.plan.as_ref().map(Plan::digest),
             "links": spec.links,
             "runbook": facts.proof.runbook.as_ref().map(Runbook::digest),
             "exposure": {

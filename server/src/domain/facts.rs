@@ -7,12 +7,15 @@ use switchover::{RouteKey, Stage};
 
 use crate::domain::actor::Actor;
 use crate::domain::approval::{Approval, ApprovalDigest};
+use crate::domain::census::Census;
 use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::evidence::Evidence;
 use crate::domain::external::External;
 use crate::domain::freeze::Freeze;
 use crate::domain::gate::{self, GateReport, GateState};
+use crate::domain::plan::Plan;
 use crate::domain::policy::Policy;
+use crate::domain::release::FrozenStage;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::runbook::Runbook;
@@ -55,6 +58,12 @@ pub struct Proof {
     pub approvals: Vec<Approval>,
     /// All evidence about the route, oldest first.
     pub evidence: Vec<Evidence>,
+    /// The route's checklist.
+    pub plan: Option<Plan>,
+    /// What published releases carry of the route here.
+    pub released: Vec<FrozenStage>,
+    /// Which overrides are in force here, by site.
+    pub censuses: Vec<Census>,
     /// What callers report of the route, by hosted environment.
     pub traffic: BTreeMap<EnvironmentKey, Traffic>,
     /// Whose code has the route, by hosted environment.

@@ -64,11 +64,11 @@ pub fn judge(rule: &Rule, to: Stage, rollout: &Rollout, facts: &Facts) -> GateRe
         GateKind::Telemetry => traffic::telemetry(rule, facts),
         GateKind::CodeDeployed => traffic::code_deployed(facts),
         GateKind::Repairs => traffic::repairs(facts),
-        GateKind::Runbook
-        | GateKind::Plan
-        | GateKind::External
-        | GateKind::Release
-        | GateKind::Census => insufficient(rule.gate.name(), "not wired".to_owned(), String::new()),
+        GateKind::Plan => people::plan(to, facts),
+        GateKind::Release => lifecycle::release(rollout, facts),
+        GateKind::Census => people::census(rule, facts),
+        GateKind::Runbook => proof::runbook(facts),
+        GateKind::External => insufficient("external", "nothing is known of them", ""),
     }
 }
 

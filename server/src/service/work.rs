@@ -315,6 +315,9 @@ pub(super) fn proof(
             .max(),
         approvals,
         evidence: tx.evidence(key)?,
+        plan: tx.plan(key)?,
+        released: tx.published_stages(key, &environment.key)?,
+        censuses: tx.censuses(&environment.key)?,
         ..Proof::default()
     })
 }

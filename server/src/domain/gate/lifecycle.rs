@@ -1,4 +1,5 @@
-//! Gates about where the rollout stands and for how long: order, requires, incident, soak.
+//! Gates about where the rollout stands and for how long: order, requires, incident, soak,
+//! release.
 
 use chrono::Duration;
 use serde_json::json;
@@ -134,6 +135,34 @@ pub(super) fn soak(rule: &Rule, rollout: &Rollout, facts: &Facts) -> GateReport 
             due.format("%Y-%m-%d %H:%M UTC")
         ),
     ))
+}
+
+/// Installations only get a stage with a release: the next step waits until one carries this one.
+pub(super) fn release(rollout: &Rollout, facts: &Facts) -> GateReport {
+    let (stage, environment) = (rollout.stage, &rollout.environment);
+    let carrying = facts
+        .proof
+        .released
+        .iter()
+        .find(|frozen| frozen.stage == stage && frozen.frozen_at >= rollout.stage_since);
+    match carrying {
+        Some(frozen) => pass(
+            "release",
+            format!(
+                "release {} carries it at {stage}, published {}",
+                frozen.release,
+                frozen.published_at.format("%Y-%m-%d %H:%M UTC")
+            ),
+        ),
+        None => fail(
+            "release",
+            format!("no published release carries it at {stage} since it got there"),
+            format!(
+                "freeze and publish one: switchover release create NAME {environment} --reason …, \
+                 switchover release publish NAME {environment} --reason …"
+            ),
+        ),
+    }
 }
 
 /// Days, to the second; a policy has at most a year of them.

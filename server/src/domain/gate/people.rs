@@ -1,9 +1,10 @@
-//! The gate that asks other people: approval.
+//! Gates that ask other people: approval, plan, census.
 
-use switchover::Stage;
+use chrono::Duration;
+use switchover::{EnvironmentKind, Stage};
 
 use crate::domain::facts::Facts;
-use crate::domain::gate::{GateReport, fail, list, pass};
+use crate::domain::gate::{GateReport, fail, insufficient, list, pass};
 use crate::domain::policy::Rule;
 use crate::domain::rollout::Rollout;
 
@@ -42,4 +43,109 @@ pub(super) fn approval(rule: &Rule, to: Stage, rollout: &Rollout, facts: &Facts)
         detail,
         format!("ask a maintainer: switchover approve {route} {environment} --to {to}"),
     ))
+}
+
+pub(super) fn plan(to: Stage, facts: &Facts) -> GateReport {
+    let route = &facts.route.spec.key;
+    let Some(plan) = &facts.proof.plan else {
+        return fail(
+            "plan",
+            "no plan is attached",
+            format!("attach one: switchover plan put {route} plan.md --reason …"),
+        );
+    };
+    let standing = plan.standing(to);
+    if !standing.bound {
+        // Nothing to do and nothing said are not the same.
+        return insufficient(
+            "plan",
+            format!("no section of the plan is bound to {to}"),
+            format!("bind one: switchover plan bind {route} SECTION {to} --reason …"),
+        );
+    }
+    let (open, total) = (standing.open.len(), standing.total);
+    let report = match standing.open.first() {
+        None => pass("plan", format!("all {total} steps for {to} are done")),
+        Some(first) => {
+            let whose = first.owner.as_ref();
+            let whose = whose.map_or(String::new(), |owner| format!(" ({owner})"));
+            fail(
+                "plan",
+                format!(
+                    "{open} of {total} steps for {to} are open, the first: {}{whose}",
+                    shortened(&first.text)
+                ),
+                format!(
+                    "do it, then: switchover plan check {route} {} --reason …",
+                    first.id
+                ),
+            )
+        }
+    };
+    report.with("open", open).with("steps", total)
+}
+
+/// On hosted environments nobody may depend on an override that is about to die; elsewhere the
+/// list is for who has to warn them.
+pub(super) fn census(rule: &Rule, facts: &Facts) -> GateReport {
+    let days = rule.number("days").unwrap_or(30.0);
+    let (flag, environment) = (&facts.route.spec.flag, &facts.environment.key);
+    let fresh: Vec<_> = facts
+        .proof
+        .censuses
+        .iter()
+        .filter(|census| facts.now - census.taken_at <= Duration::hours(hours(days)))
+        .collect();
+    if fresh.is_empty() {
+        return insufficient(
+            "census",
+            format!("no census of {environment} was taken in the last {days} days"),
+            format!(
+                "take one there (switchover census --help), then: switchover census import FILE \
+                 --environment {environment} --reason …"
+            ),
+        );
+    }
+    let off: Vec<_> = fresh
+        .iter()
+        .filter(|census| census.overrides.get(flag) == Some(&false))
+        .map(|census| &census.site)
+        .collect();
+    let (sites, holding) = (fresh.len(), off.len());
+    let report = if off.is_empty() {
+        pass("census", format!("none of {sites} sites has {flag}=0"))
+    } else if facts.environment.kind == EnvironmentKind::OnPrem {
+        pass(
+            "census",
+            format!(
+                "{holding} of {sites} sites have {flag}=0 and will lose it: {}",
+                list(&off)
+            ),
+        )
+    } else {
+        fail(
+            "census",
+            format!("{flag}=0 is set in {}", list(&off)),
+            format!("take {flag} away there, and take a census again"),
+        )
+    };
+    report.with("sites", sites).with("overrides", holding)
+}
+
+fn hours(days: f64) -> i64 {
+    #[expect(
+        clippy::as_conversions,
+        reason = "at most a year in hours, checked when read"
+    )]
+    let hours = (days * 24.0) as i64;
+    hours
+}
+
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 80;
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    let beginning: String = text.chars().take(LONGEST - 1).collect();
+    format!("{beginning}…")
 }

@@ -146,6 +146,10 @@ pub(super) fn rollback_drill(rollout: &Rollout, facts: &Facts) -> GateReport {
     )
 }
 
+pub(super) fn runbook(facts: &Facts) -> GateReport {
+    link(facts, "runbook", facts.route.spec.links.runbook.as_ref())
+}
+
 pub(super) fn dashboard(facts: &Facts) -> GateReport {
     link(
         facts,
