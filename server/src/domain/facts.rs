@@ -60,6 +60,10 @@ pub struct Proof {
     pub evidence: Vec<Evidence>,
     /// The route's checklist.
     pub plan: Option<Plan>,
+    /// The runbook that is kept here.
+    pub runbook: Option<Runbook>,
+    /// What promotions wait for outside.
+    pub externals: Vec<External>,
     /// What published releases carry of the route here.
     pub released: Vec<FrozenStage>,
     /// Which overrides are in force here, by site.

@@ -68,7 +68,7 @@ pub fn judge(rule: &Rule, to: Stage, rollout: &Rollout, facts: &Facts) -> GateRe
         GateKind::Release => lifecycle::release(rollout, facts),
         GateKind::Census => people::census(rule, facts),
         GateKind::Runbook => proof::runbook(facts),
-        GateKind::External => insufficient("external", "nothing is known of them", ""),
+        GateKind::External => people::external(to, facts),
     }
 }
 

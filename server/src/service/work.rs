@@ -316,6 +316,8 @@ pub(super) fn proof(
         approvals,
         evidence: tx.evidence(key)?,
         plan: tx.plan(key)?,
+        runbook: tx.runbook(key)?,
+        externals: tx.externals(key)?,
         released: tx.published_stages(key, &environment.key)?,
         censuses: tx.censuses(&environment.key)?,
         ..Proof::default()

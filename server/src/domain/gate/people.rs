@@ -1,8 +1,10 @@
-//! Gates that ask other people: approval, plan, census.
+//! Gates that ask other people: approval, plan, external,
+//! census.
 
 use chrono::Duration;
 use switchover::{EnvironmentKind, Stage};
 
+use crate::domain::external::External;
 use crate::domain::facts::Facts;
 use crate::domain::gate::{GateReport, fail, insufficient, list, pass};
 use crate::domain::policy::Rule;
@@ -83,6 +85,40 @@ pub(super) fn plan(to: Stage, facts: &Facts) -> GateReport {
         }
     };
     report.with("open", open).with("steps", total)
+}
+
+pub(super) fn external(to: Stage, facts: &Facts) -> GateReport {
+    let route = &facts.route.spec.key;
+    let needed: Vec<_> = facts
+        .proof
+        .externals
+        .iter()
+        .filter(|external| external.is_needed_for(to))
+        .collect();
+    let open: Vec<_> = needed
+        .iter()
+        .filter(|external| external.confirmed.is_none())
+        .collect();
+    let names = |all: &[&External]| list(all.iter().map(|external| external.name.as_str()));
+    let report = match open.first() {
+        None if needed.is_empty() => pass(
+            "external",
+            format!("no outside dependency is named for {to}"),
+        ),
+        None => pass("external", format!("confirmed: {}", names(&needed))),
+        Some(first) => fail(
+            "external",
+            format!("{} waits for {}", first.name.as_str(), first.owner),
+            format!(
+                "ask {}: switchover external confirm {route} {}",
+                first.owner,
+                first.name.as_str()
+            ),
+        ),
+    };
+    report
+        .with("open", open.len())
+        .with("dependencies", needed.len())
 }
 
 /// On hosted environments nobody may depend on an override that is about to die; elsewhere the
