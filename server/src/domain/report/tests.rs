@@ -18,6 +18,7 @@ fn route() -> Route {
         operation: Operation::Read,
         owner: "gitaly".to_owned(),
         policy: None,
+        policy_numbers: BTreeMap::new(),
         requires: Vec::new(),
         ramp_group: None,
         labels: BTreeMap::new(),
