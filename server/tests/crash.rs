@@ -138,12 +138,8 @@ fn a_full_disk() {
     assert_eq!(revision(remote), changes + 2);
     let verified = remote.post(Who::VIEWER, "audit/verify", &json!({})).json();
     // One for the route, one for the key.
-    assert_eq!(
-        verified,
-        json!({
-            "intact": true, "entries": changes + 3, "broken_at": null, "detail": null,
-        })
-    );
+    assert_eq!(verified["intact"], true, "{verified}");
+    assert_eq!(verified["entries"], changes + 3);
     server.kill();
 }
 

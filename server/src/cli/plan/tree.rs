@@ -67,7 +67,7 @@ fn line(text: &mut String, step: &PlanStep, depth: usize) {
     ] {
         if !said.is_empty() {
             text.push_str(&format!(
-                "\n{indent}      {what}: {}",
+                "\n{indent}    {what}: {}",
                 said.replace('\n', " ")
             ));
         }
