@@ -179,6 +179,26 @@ fn refusals_say_the_next_step() {
     assert!(history.contains("ready_for_testing → opt_in"), "{history}");
 }
 
+#[test]
+fn who_is_ahead_of_an_earlier_environment_shows() {
+    let place = Place::serving();
+    with_a_route(&place, "open");
+    for environment in ["dev", "staging"] {
+        place.well(&["promote", "count_commits", environment, "--reason=x"]);
+    }
+    assert!(!place.well(&["status"]).contains("drift"));
+    let demote = ["demote", "count_commits", "dev", "--to=ready_for_testing"];
+    place.well(&[&demote[..], &["--reason=x"]].concat());
+    for of in [&["status"][..], &["status", "--environment=staging"]] {
+        let status = place.well(of);
+        assert!(status.contains("drift"), "{status}");
+        assert!(
+            status.contains("1 ahead of an earlier environment"),
+            "{status}"
+        );
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn databases_are_their_owners_alone() {

@@ -1,7 +1,10 @@
 //! `status`: every route in every environment.
 
+use std::collections::BTreeSet;
+
 use chrono::{NaiveDate, Utc};
 use clap::Args;
+use switchover::Stage;
 
 use crate::cli::error::CliError;
 use crate::cli::output::{Field, Screen, count};
@@ -50,6 +53,7 @@ fn table(
         0 => String::new(),
         some => format!(", {some} in preparation (switchover backlog)"),
     };
+    let drifted: BTreeSet<(String, String)> = routes.iter().flat_map(drift).collect();
     for route in &mut routes {
         route
             .rollouts
@@ -83,13 +87,49 @@ fn table(
         0 => String::new(),
         some => format!(", {some} overdue"),
     };
-    let rows = routes.iter().map(|route| row(route, &environments, today));
+    let ahead = |route: &Route, environment: &String| {
+        drifted.contains(&(route.key.clone(), environment.clone()))
+    };
+    let drifts = routes
+        .iter()
+        .flat_map(|route| {
+            environments
+                .iter()
+                .map(move |environment| (route, environment))
+        })
+        .filter(|(route, environment)| ahead(route, environment))
+        .count();
+    let drifts = match drifts {
+        0 => String::new(),
+        some => format!(", {some} ahead of an earlier environment"),
+    };
+    let rows = routes
+        .iter()
+        .map(|route| row(route, &environments, today, &ahead));
     let table = screen.table(&header, rows.collect());
     let stopped = count(stopped, "halted rollout");
-    format!("{table}\n{total}, {stopped}{late}{unready}")
+    format!("{table}\n{total}, {stopped}{late}{drifts}{unready}")
 }
 
-fn row(route: &Route, environments: &[String], today: NaiveDate) -> Vec<Field> {
+/// Where a route is ahead of an earlier environment: that one was demoted since.
+fn drift(route: &Route) -> Vec<(String, String)> {
+    let mut least: Option<Stage> = None;
+    let mut ahead = Vec::new();
+    for rollout in &route.rollouts {
+        if least.is_some_and(|least| rollout.stage > least) {
+            ahead.push((route.key.clone(), rollout.environment.clone()));
+        }
+        least = Some(least.map_or(rollout.stage, |least| least.min(rollout.stage)));
+    }
+    ahead
+}
+
+fn row(
+    route: &Route,
+    environments: &[String],
+    today: NaiveDate,
+    ahead: &dyn Fn(&Route, &String) -> bool,
+) -> Vec<Field> {
     let name = match route.retired_at {
         Some(_) => Field::faint(format!("{} (retired)", route.key)),
         None => route.key.clone().into(),
@@ -102,11 +142,14 @@ fn row(route: &Route, environments: &[String], today: NaiveDate) -> Vec<Field> {
         let mut planned = route.schedule.iter();
         let late = planned
             .any(|planned| planned.environment == *environment && is_overdue(planned, today));
+        let mut field = brief(rollout);
         if late {
-            brief(rollout).and_bad(" overdue")
-        } else {
-            brief(rollout)
+            field = field.and_bad(" overdue");
         }
+        if ahead(route, environment) {
+            field = field.and_bad(" drift");
+        }
+        field
     };
     let mut row = vec![name];
     row.extend(environments.iter().map(field));

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use switchover::{Percent, RouteKey, Setting, Stage};
+use switchover::{EnvironmentKind, Percent, RouteKey, Setting, Stage};
 
 use crate::domain::actor::Role;
 use crate::domain::drill::Drill;
@@ -284,7 +284,9 @@ fn promote(
         after.include = Cohort::new();
         after.exclude = Cohort::new();
     }
-    if to == Stage::OptIn && facts.policy.has_ramp() {
+    // An installation of others follows no ramp: there the stage's default is the next step.
+    let follows_ramps = environment.kind == EnvironmentKind::Hosted;
+    if to == Stage::OptIn && facts.policy.has_ramp() && follows_ramps {
         // Never from none to all: the ramp begins at nothing.
         after.setting = Setting::Ramp {
             percent: Percent::ZERO,

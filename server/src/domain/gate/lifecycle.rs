@@ -158,8 +158,8 @@ pub(super) fn release(rollout: &Rollout, facts: &Facts) -> GateReport {
             "release",
             format!("no published release carries it at {stage} since it got there"),
             format!(
-                "freeze and publish one: switchover release create NAME {environment} --reason …, \
-                 switchover release publish NAME {environment} --reason …"
+                "freeze and publish one: switchover release create NAME --environment \
+                 {environment} --reason …, then: switchover release publish NAME --reason …"
             ),
         ),
     }
