@@ -4,15 +4,10 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use switchover::Stage;
 
 use crate::domain::environment::EnvironmentKey;
-use crate::domain::facts::Facts;
-use crate::domain::plan::Plan;
-use crate::domain::rollout::Rollout;
-use crate::domain::runbook::Runbook;
 
 /// What was approved, as a SHA-256 in hexadecimal: whatever it covers, a change of it voids the
 /// approval.
@@ -21,36 +16,10 @@ use crate::domain::runbook::Runbook;
 pub struct ApprovalDigest(String);
 
 impl ApprovalDigest {
-    /// The digest of promoting this rollout, as it is, to a stage: of the target, the policy, the
-    /// evidence, the plan, the links and the exposure (DESIGN, section 4).
+    /// The digest of what these bytes say.
     #[must_use]
-    pub fn of(facts: &Facts, rollout: &Rollout, to: Stage) -> ApprovalDigest {
-        let spec = &facts.route.spec;
-        // serde_json keeps its maps sorted, so equal facts are equal bytes.
-        let approved = json!({
-            "route": rollout.route,
-            "environment": rollout.environment,
-            "from": rollout.stage,
-            "since": rollout.stage_since,
-            "to": to,
-            "policy": {
-                "name": facts.policy.name,
-                "gates": facts.policy.rules(to, &facts.environment),
-                "ramp": facts.policy.ramp,
-            },
-            "evidence": facts.proof.evidence,
-            "plan": facts.proof.plan.as_ref().map(Plan::digest),
-            "links": spec.links,
-            "runbook": facts.proof.runbook.as_ref().map(Runbook::digest),
-            "exposure": {
-                "setting": rollout.setting,
-                "include": rollout.include,
-                "exclude": rollout.exclude,
-                "ramp_group": spec.ramp_group,
-                "requires": spec.requires,
-            },
-        });
-        ApprovalDigest(hex(&Sha256::digest(approved.to_string())))
+    pub fn over(covered: &str) -> ApprovalDigest {
+        ApprovalDigest(hex(&Sha256::digest(covered)))
     }
 
     /// From the record.

@@ -3,9 +3,6 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use switchover::{EnvironmentKind, Percent};
-
-use crate::domain::rollout::Rollout;
 
 /// How far the drill has come since acceptance testing began; a demotion begins it anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +16,15 @@ pub struct Drill {
     pub resumed_at: Option<DateTime<Utc>>,
 }
 
+/// What a drill sees of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// Whether some key takes the new path.
+    pub exposed: bool,
+    /// Whether it is halted.
+    pub halted: bool,
+}
+
 impl Drill {
     /// Whether all of it was done.
     #[must_use]
@@ -28,34 +34,20 @@ impl Drill {
 
     /// The drill after a change of the rollout. What was completed stays so.
     #[must_use]
-    pub(super) fn after(
-        before: &Rollout,
-        after: &Rollout,
-        kind: EnvironmentKind,
-        now: DateTime<Utc>,
-    ) -> Drill {
-        if after.stage < before.stage {
-            return Drill::default();
-        }
-        let mut drill = before.drill;
+    pub fn after(self, before: Sight, after: Sight, now: DateTime<Utc>) -> Drill {
+        let mut drill = self;
         if drill.is_complete() {
             return drill;
         }
-        let (was, is) = (exposes(before, kind), exposes(after, kind));
-        if was && drill.exposed_at.is_some() && before.halt.is_none() && after.halt.is_some() {
+        if drill.exposed_at.is_some() && before.exposed && !before.halted && after.halted {
             drill.halted_at = Some(now);
         }
-        if is && before.halt.is_some() && after.halt.is_none() && drill.halted_at.is_some() {
+        if drill.halted_at.is_some() && before.halted && !after.halted && after.exposed {
             drill.resumed_at = Some(now);
         }
-        if is && drill.exposed_at.is_none() {
+        if after.exposed && drill.exposed_at.is_none() {
             drill.exposed_at = Some(now);
         }
         drill
     }
-}
-
-fn exposes(rollout: &Rollout, kind: EnvironmentKind) -> bool {
-    let exposure = rollout.exposure(kind);
-    exposure.share > Percent::ZERO || !exposure.include.is_empty()
 }

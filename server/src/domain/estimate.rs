@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::route::FieldError;
+use crate::domain::field::FieldError;
 use crate::domain::text::bounded;
 
 /// The largest number of days that an estimate says.

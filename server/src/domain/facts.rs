@@ -6,13 +6,12 @@ use chrono::{DateTime, Utc};
 use switchover::{RouteKey, Stage};
 
 use crate::domain::actor::Actor;
-use crate::domain::approval::{Approval, ApprovalDigest};
+use crate::domain::approval::Approval;
 use crate::domain::census::Census;
 use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::evidence::Evidence;
 use crate::domain::external::External;
 use crate::domain::freeze::Freeze;
-use crate::domain::gate::{self, GateReport, GateState};
 use crate::domain::plan::Plan;
 use crate::domain::policy::Policy;
 use crate::domain::release::FrozenStage;
@@ -117,41 +116,4 @@ pub struct Stores {
     pub oldest_repair_seconds: Option<u64>,
     /// Whether repairs were lost, so that nobody knows.
     pub unverified: bool,
-}
-
-impl Facts {
-    /// Every gate of the route's policy for a promotion to `to`, those that pass included.
-    #[must_use]
-    pub fn gates(&self, rollout: &Rollout, to: Stage) -> Vec<GateReport> {
-        self.policy
-            .rules(to, &self.environment)
-            .iter()
-            .map(|rule| gate::judge(rule, to, rollout, self))
-            .collect()
-    }
-
-    /// The gates that do not pass.
-    #[must_use]
-    pub fn missing(&self, rollout: &Rollout, to: Stage) -> Vec<GateReport> {
-        let mut reports = self.gates(rollout, to);
-        reports.retain(|report| report.state != GateState::Pass);
-        reports
-    }
-
-    /// The approvals that count for a promotion by this actor: of others, of exactly this.
-    #[must_use]
-    pub fn counting_approvals(&self, rollout: &Rollout, to: Stage) -> Vec<&Approval> {
-        let digest = ApprovalDigest::of(self, rollout, to);
-        let mut counting: Vec<&Approval> = Vec::new();
-        for approval in &self.proof.approvals {
-            let of_another = approval.approver != self.actor.subject;
-            let once = !counting
-                .iter()
-                .any(|other| other.approver == approval.approver);
-            if approval.to == to && of_another && once && approval.digest == digest {
-                counting.push(approval);
-            }
-        }
-        counting
-    }
 }

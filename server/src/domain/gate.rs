@@ -1,50 +1,37 @@
 //! The conditions of a promotion: each answers, with its numbers, and says how to satisfy it
 //! (DESIGN, section 4).
 
+pub mod answer;
 mod lifecycle;
 mod people;
 mod proof;
 mod traffic;
 
-use serde::Serialize;
-use serde_json::{Map, Value};
 use switchover::Stage;
 
 use crate::domain::facts::Facts;
 use crate::domain::policy::{GateKind, Rule};
 use crate::domain::rollout::Rollout;
 
-/// A gate's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GateState {
-    /// Satisfied.
-    Pass,
-    /// Not satisfied.
-    Fail,
-    /// Too little is known; counts as not satisfied.
-    Insufficient,
-}
+pub use answer::{GateReport, GateState};
 
-/// A gate's answer with its grounds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GateReport {
-    /// Which gate.
-    pub gate: &'static str,
-    /// Its answer.
-    pub state: GateState,
-    /// The facts it answered from.
-    pub detail: String,
-    /// The numbers among them, and the limits; their names say the units.
-    pub numbers: Map<String, Value>,
-    /// What would satisfy it; empty when it passes.
-    pub remedy: String,
-}
+impl Facts {
+    /// Every gate of the route's policy for a promotion to `to`, those that pass included.
+    #[must_use]
+    pub fn gates(&self, rollout: &Rollout, to: Stage) -> Vec<GateReport> {
+        self.policy
+            .rules(to, &self.environment)
+            .iter()
+            .map(|rule| judge(rule, to, rollout, self))
+            .collect()
+    }
 
-impl GateReport {
-    fn with(mut self, name: &str, value: impl Into<Value>) -> GateReport {
-        self.numbers.insert(name.to_owned(), value.into());
-        self
+    /// The gates that do not pass.
+    #[must_use]
+    pub fn missing(&self, rollout: &Rollout, to: Stage) -> Vec<GateReport> {
+        let mut reports = self.gates(rollout, to);
+        reports.retain(|report| report.state != GateState::Pass);
+        reports
     }
 }
 
@@ -70,35 +57,4 @@ pub fn judge(rule: &Rule, to: Stage, rollout: &Rollout, facts: &Facts) -> GateRe
         GateKind::Runbook => proof::runbook(facts),
         GateKind::External => people::external(to, facts),
     }
-}
-
-fn report(gate: &'static str, state: GateState, detail: String, remedy: String) -> GateReport {
-    GateReport {
-        gate,
-        state,
-        detail,
-        numbers: Map::new(),
-        remedy,
-    }
-}
-
-fn pass(gate: &'static str, detail: impl Into<String>) -> GateReport {
-    report(gate, GateState::Pass, detail.into(), String::new())
-}
-
-fn fail(gate: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> GateReport {
-    report(gate, GateState::Fail, detail.into(), remedy.into())
-}
-
-fn insufficient(
-    gate: &'static str,
-    detail: impl Into<String>,
-    remedy: impl Into<String>,
-) -> GateReport {
-    report(gate, GateState::Insufficient, detail.into(), remedy.into())
-}
-
-fn list(names: impl IntoIterator<Item = impl ToString>) -> String {
-    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
-    names.join(", ")
 }

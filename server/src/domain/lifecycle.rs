@@ -196,10 +196,14 @@ pub fn plan(
     if after.stage != rollout.stage {
         after.stage_since = facts.now;
     }
+    let kind = facts.environment.kind;
     if after.stage < rollout.stage {
         after.demoted_at = Some(facts.now);
+        after.drill = Drill::default();
+    } else {
+        let (was, is) = (rollout.sight(kind), after.sight(kind));
+        after.drill = rollout.drill.after(was, is, facts.now);
     }
-    after.drill = Drill::after(rollout, &after, facts.environment.kind, facts.now);
     after.changed_at = facts.now;
     after.revision += 1;
     Ok(Some(Transition {
@@ -473,9 +477,7 @@ fn ramp_door(before: &Rollout, facts: &Facts) -> Result<(), Refusal> {
 /// # Errors
 /// When nothing may raise exposure here now, or not this person.
 pub fn route_door(rollout: &Rollout, facts: &Facts) -> Result<(), Refusal> {
-    let exposure = rollout.exposure(facts.environment.kind);
-    let exposes = exposure.share > Percent::ZERO || !exposure.include.is_empty();
-    if !exposes {
+    if !rollout.sight(facts.environment.kind).exposed {
         return Ok(());
     }
     match facts.freezes.first() {

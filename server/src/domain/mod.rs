@@ -4,6 +4,7 @@
 
 pub mod actor;
 pub mod approval;
+mod approved;
 pub mod audit;
 pub mod census;
 pub mod chain;
@@ -16,6 +17,7 @@ pub mod export;
 pub mod exposure;
 pub mod external;
 pub mod facts;
+pub mod field;
 pub mod forecast;
 pub mod freeze;
 pub mod gate;

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use switchover::RouteKey;
 
 use crate::domain::estimate::{Estimate, checked};
+use crate::domain::field::FieldError;
 use crate::domain::refusal::Refusal;
-use crate::domain::route::FieldError;
 
 /// A step of the preparation, in the order of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

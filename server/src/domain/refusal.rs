@@ -5,7 +5,7 @@ use std::fmt;
 use switchover::{RouteKey, Stage};
 
 use crate::domain::actor::Role;
-use crate::domain::gate::GateReport;
+use crate::domain::gate::answer::GateReport;
 use crate::domain::plan::OpenStep;
 
 /// Why something may not happen. Nothing has changed.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use switchover::{Percent, RouteKey, Setting, Stage};
 
-use crate::domain::drill::Drill;
+use crate::domain::drill::{Drill, Sight};
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::exposure::{Cohort, Exposure};
 
@@ -87,6 +87,16 @@ impl Rollout {
             drill: Drill::default(),
             revision: 1,
             changed_at: now,
+        }
+    }
+
+    /// What a rollback drill sees of it.
+    #[must_use]
+    pub fn sight(&self, kind: switchover::EnvironmentKind) -> Sight {
+        let exposure = self.exposure(kind);
+        Sight {
+            exposed: exposure.share > Percent::ZERO || !exposure.include.is_empty(),
+            halted: self.halt.is_some(),
         }
     }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use switchover::{FlagName, RouteKey};
 
+use crate::domain::field::FieldError;
 use crate::domain::naming::Endpoint;
 use crate::domain::policy::{Numbers, PolicyName};
 use crate::domain::preparation::Preparation;
@@ -133,25 +134,6 @@ impl Route {
             self.at().join(", "),
             next.unwrap_or_default()
         ))
-    }
-}
-
-/// A complaint about one field of what somebody sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    /// Which field, as a path such as `links.runbook` or `[3].endpoint`.
-    pub field: String,
-    /// What is wrong with it and what would be right.
-    pub detail: String,
-}
-
-impl FieldError {
-    /// A complaint.
-    pub fn new(field: impl Into<String>, detail: impl Into<String>) -> FieldError {
-        FieldError {
-            field: field.into(),
-            detail: detail.into(),
-        }
     }
 }
 

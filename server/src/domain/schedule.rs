@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use switchover::{RouteKey, Stage};
 
 use crate::domain::environment::{Environment, EnvironmentKey};
-use crate::domain::route::FieldError;
+use crate::domain::field::FieldError;
 
 /// The days on which a route is to reach its stages, by environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::domain::field::FieldError;
 use crate::domain::refusal::Refusal;
-use crate::domain::route::FieldError;
 use crate::service::{Existing, Failure, Missing};
 use crate::store::StoreError;
 

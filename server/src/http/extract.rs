@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::actor::{Actor, Role};
 use crate::domain::approval::hex;
 use crate::domain::environment::EnvironmentKey;
-use crate::domain::route::FieldError;
+use crate::domain::field::FieldError;
 use crate::http::App;
 use crate::http::error::{Code, Problem};
 use crate::service::{Ctx, Target};

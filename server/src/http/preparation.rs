@@ -11,8 +11,9 @@ use switchover::{RouteKey, Stage};
 use utoipa::ToSchema;
 
 use crate::domain::estimate::{Estimate, checked};
+use crate::domain::field::FieldError;
 use crate::domain::preparation::{Command, Decision, Mark, Phase, Preparation};
-use crate::domain::route::{FieldError, Route};
+use crate::domain::route::Route;
 use crate::domain::schedule::Milestone;
 use crate::http::App;
 use crate::http::error::Problem;

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use switchover::RouteKey;
 use utoipa::ToSchema;
 
-use crate::domain::route::{FieldError, Links, Operation, RawRoute};
+use crate::domain::field::FieldError;
+use crate::domain::route::{Links, Operation, RawRoute};
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{

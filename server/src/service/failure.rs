@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::field::FieldError;
 use crate::domain::refusal::Refusal;
-use crate::domain::route::FieldError;
 use crate::store::StoreError;
 
 /// What was asked for does not exist.

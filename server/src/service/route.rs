@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use switchover::{Entry, EnvironmentKind, RouteKey, Source, Stage, Table};
 
 use crate::domain::environment::Environment;
+use crate::domain::field::FieldError;
 use crate::domain::policy::Policy;
 use crate::domain::preparation::Preparation;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
-use crate::domain::route::{FieldError, RawRoute, Route, RouteSpec};
+use crate::domain::route::{RawRoute, Route, RouteSpec};
 use crate::domain::schedule::{Milestone, Schedule, StageEntry};
 use crate::domain::text::Reason;
 use crate::service::size::refuse_oversized;

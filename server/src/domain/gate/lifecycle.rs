@@ -7,7 +7,7 @@ use switchover::{EnvironmentKind, Stage};
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::facts::Facts;
-use crate::domain::gate::{GateReport, fail, list, pass};
+use crate::domain::gate::answer::{GateReport, fail, list, pass};
 use crate::domain::policy::Rule;
 use crate::domain::rollout::Rollout;
 

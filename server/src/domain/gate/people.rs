@@ -6,7 +6,7 @@ use switchover::{EnvironmentKind, Stage};
 
 use crate::domain::external::External;
 use crate::domain::facts::Facts;
-use crate::domain::gate::{GateReport, fail, insufficient, list, pass};
+use crate::domain::gate::answer::{GateReport, fail, insufficient, list, pass};
 use crate::domain::policy::Rule;
 use crate::domain::rollout::Rollout;
 

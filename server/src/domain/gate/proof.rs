@@ -6,7 +6,7 @@ use switchover::EnvironmentKind;
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::evidence::{Evidence, EvidenceKind, Verdict};
 use crate::domain::facts::Facts;
-use crate::domain::gate::{GateReport, fail, list, pass};
+use crate::domain::gate::answer::{GateReport, fail, list, pass};
 use crate::domain::rollout::Rollout;
 
 /// Evidence for every hosted environment, taken in their order and since the last demotion.

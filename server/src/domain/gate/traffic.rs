@@ -5,7 +5,7 @@ use switchover::EnvironmentKind;
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::facts::{Facts, Traffic};
-use crate::domain::gate::{GateReport, GateState, fail, insufficient, list, pass};
+use crate::domain::gate::answer::{GateReport, GateState, fail, insufficient, list, pass};
 use crate::domain::policy::Rule;
 
 /// The environments that answer: the one of the promotion, or for installations of others every

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use switchover::{Percent, Stage};
 
+use crate::domain::field::FieldError;
 use crate::domain::policy::rule::Scope;
 use crate::domain::policy::{GateKind, Guard, Number, Policy, PolicyName, RampStep, Rule};
-use crate::domain::route::FieldError;
 use crate::domain::text::bounded;
 
 /// The largest document of a policy, in bytes.
