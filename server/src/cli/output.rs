@@ -88,17 +88,19 @@ impl Field {
     }
 
     fn cell(self) -> Cell {
-        // What people wrote elsewhere must not move this terminal's cursor or break the row.
-        let text: String = self
-            .text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let text = one_line(&self.text);
         match self.color {
             Some(color) => Cell::new(text).fg(color),
             None => Cell::new(text),
         }
     }
+}
+
+/// What people wrote elsewhere must not move this terminal's cursor or break the row.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 impl<T: Into<String>> From<T> for Field {

@@ -167,7 +167,6 @@ pub(crate) struct StillHalted {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Gates {
     pub(crate) to: Stage,
-    pub(crate) met: bool,
     #[serde(default)]
     pub(crate) halted: bool,
     pub(crate) gates: Vec<Gate>,
