@@ -6,7 +6,7 @@ use switchover::EnvironmentKind;
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::evidence::{Evidence, EvidenceKind, Verdict};
 use crate::domain::facts::Facts;
-use crate::domain::gate::answer::{GateReport, fail, list, pass};
+use crate::domain::gate::answer::{GateReport, GateState, fail, list, pass};
 use crate::domain::rollout::Rollout;
 
 /// Evidence for every hosted environment, taken in their order and since the last demotion.
@@ -146,8 +146,32 @@ pub(super) fn rollback_drill(rollout: &Rollout, facts: &Facts) -> GateReport {
     )
 }
 
+/// One that is kept here can be read, so it has to say what whoever is woken needs; a link alone is
+/// taken as it is.
 pub(super) fn runbook(facts: &Facts) -> GateReport {
-    link(facts, "runbook", facts.route.spec.links.runbook.as_ref())
+    let spec = &facts.route.spec;
+    let key = &spec.key;
+    let Some(kept) = &facts.proof.runbook else {
+        let mut report = link(facts, "runbook", spec.links.runbook.as_ref());
+        if report.state == GateState::Fail {
+            report.detail = "none is kept here, and none is linked".to_owned();
+            report.remedy = format!(
+                "begin with `switchover runbook template {key}`, then: switchover runbook put {key} \
+                 FILE --reason …; or {}",
+                report.remedy
+            );
+        }
+        return report;
+    };
+    let lacks = kept.lacks(&spec.flag, key);
+    if lacks.is_empty() {
+        return pass("runbook", format!("kept here, by {}", kept.put_by));
+    }
+    fail(
+        "runbook",
+        format!("the one that is kept here lacks {}", lacks.join("; and ")),
+        format!("say it there, then: switchover runbook put {key} FILE --reason …"),
+    )
 }
 
 pub(super) fn dashboard(facts: &Facts) -> GateReport {
