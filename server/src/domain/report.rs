@@ -10,13 +10,14 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, NaiveDate, Utc};
 use switchover::Stage;
 
 use crate::domain::audit::AuditEntry;
 use crate::domain::environment::Environment;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
+use crate::domain::schedule::Milestone;
 
 use markdown::{heading, length, link, moment, plain, section, table};
 use spans::{Span, spans};
@@ -37,6 +38,8 @@ pub struct Subject<'a> {
     pub shared: &'a [AuditEntry],
     /// Whether older entries were left out, because there are too many.
     pub is_cut: bool,
+    /// Each stage that is planned or reached, by environment and stage.
+    pub milestones: &'a [Milestone],
     /// Now.
     pub now: DateTime<Utc>,
 }
@@ -57,6 +60,7 @@ pub fn render(subject: &Subject<'_>) -> String {
     report.head();
     report.break_glass();
     report.stages();
+    report.planned();
     report.windows();
     report.halts();
     report.of_kinds();
@@ -233,6 +237,37 @@ impl<'a> Report<'a> {
         header.extend(STAGES.map(Stage::name));
         header.push("before mandatory");
         section(&mut self.out, "Durations", &header, &rows);
+    }
+
+    /// The days that were planned, beside those that it became.
+    fn planned(&mut self) {
+        let today = self.subject.now.date_naive();
+        let days = |from: NaiveDate, to: NaiveDate| match (to - from).num_days() {
+            1 => "1 day".to_owned(),
+            many => format!("{many} days"),
+        };
+        let milestones = self.subject.milestones.iter();
+        let rows: Vec<Vec<String>> = milestones
+            .filter_map(|milestone| {
+                let planned = milestone.planned?;
+                let actual = milestone.actual.map(|actual| actual.date_naive());
+                let note = match actual {
+                    None if planned < today => format!("overdue by {}", days(planned, today)),
+                    Some(actual) if actual > planned => format!("{} late", days(planned, actual)),
+                    Some(actual) if actual < planned => format!("{} early", days(actual, planned)),
+                    _ => String::new(),
+                };
+                Some(vec![
+                    plain(milestone.environment.as_str()),
+                    milestone.stage.name().to_owned(),
+                    planned.to_string(),
+                    actual.map(|day| day.to_string()).unwrap_or_default(),
+                    note,
+                ])
+            })
+            .collect();
+        let header = ["environment", "stage", "planned", "actual", "note"];
+        section(&mut self.out, "Planned and actual days", &header, &rows);
     }
 
     fn windows(&mut self) {

@@ -26,16 +26,20 @@ impl Services {
     /// When there is no such route.
     pub fn report(&self, key: &RouteKey) -> Result<String, Failure> {
         let now = self.now();
-        let (route, rollouts, environments, (entries, is_cut), shared) = self.store.read(|tx| {
+        let (subject, entries, shared) = self.store.read(|tx| {
             let route = tx
                 .route(key)?
                 .ok_or_else(|| Failure::missing("route", key))?;
             let rollouts = tx.rollouts_of(&[key.as_str()])?;
             let environments = tx.environments()?;
-            let (entries, is_cut) = entries_of(tx, key)?;
+            let history = tx.stage_history(&[key.as_str()])?;
+            let entries = entries_of(tx, key)?;
             let shared = shared_since(tx, route.created_at)?;
-            Ok::<_, Failure>((route, rollouts, environments, (entries, is_cut), shared))
+            Ok::<_, Failure>(((route, rollouts, environments, history), entries, shared))
         })?;
+        let (route, rollouts, environments, history) = subject;
+        let (entries, is_cut) = entries;
+        let milestones = route.schedule.milestones(&environments, &history);
         Ok(report::render(&Subject {
             route: &route,
             environments: &environments,
@@ -43,6 +47,7 @@ impl Services {
             entries: &entries,
             shared: &shared,
             is_cut,
+            milestones: &milestones,
             now,
         }))
     }

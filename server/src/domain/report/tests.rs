@@ -260,8 +260,32 @@ fn report(entries: &[AuditEntry]) -> String {
         entries,
         shared: &shared,
         is_cut: false,
+        milestones: &milestones(entries.is_empty()),
         now: at(72),
     })
+}
+
+/// Reached late, reached early, overdue, still to come, not planned.
+fn milestones(none: bool) -> Vec<Milestone> {
+    if none {
+        return Vec::new();
+    }
+    let day = |hours: i64| Some(at(hours).date_naive());
+    [
+        ("dev", Stage::OptIn, day(0), Some(at(52))),
+        ("dev", Stage::OptOut, day(24), None),
+        ("production", Stage::OptIn, day(96), Some(at(53))),
+        ("production", Stage::OptOut, None, Some(at(60))),
+        ("production", Stage::Mandatory, day(500), None),
+    ]
+    .into_iter()
+    .map(|(environment, stage, planned, actual)| Milestone {
+        environment: environment.parse().unwrap(),
+        stage,
+        planned,
+        actual,
+    })
+    .collect()
 }
 
 #[test]
