@@ -64,11 +64,10 @@ fn told(found: &Verification) -> String {
         (None, _) => format!("intact: all {} entries fit", found.entries),
     }];
     if found.checkpoints > 0 {
-        let plural = if found.checkpoints == 1 { "" } else { "s" };
-        lines.push(format!(
-            "{} stored checkpoint{plural} fit",
-            found.checkpoints
-        ));
+        lines.push(match found.checkpoints {
+            1 => "1 stored checkpoint fits".to_owned(),
+            many => format!("{many} stored checkpoints fit"),
+        });
     }
     lines.extend(found.notes.iter().map(|note| format!("note: {note}")));
     lines.extend(found.given.iter().map(of_given));
