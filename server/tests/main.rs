@@ -29,6 +29,8 @@ mod conditions;
 mod crash;
 mod doors;
 mod environments;
+#[cfg(feature = "test-clock")]
+mod example;
 mod halts;
 mod lifecycle;
 mod migrations;
