@@ -147,8 +147,11 @@ fn relaxes_policy(tx: &mut Tx<'_>, before: &RouteSpec, after: &RouteSpec) -> Res
     if before.policy == after.policy && before.policy_numbers == after.policy_numbers {
         return Ok(false);
     }
-    let (before, after) = (own_policy(tx, before)?, own_policy(tx, after)?);
-    Ok(after.is_laxer_than(&before))
+    let wanted = own_policy(tx, after)?;
+    let Some(had) = tx.policy_of_routes(&before.policy)? else {
+        return Ok(false);
+    };
+    Ok(wanted.is_laxer_than(&had.policy.with_numbers(&before.policy_numbers)))
 }
 
 /// Another group is another selection of keys: in the middle of a ramp keys would move back.

@@ -41,7 +41,7 @@ impl Shared {
         let policy = match self.policies.get(name) {
             Some(policy) => policy.clone(),
             None => {
-                let found = tx.policy(name, None)?.ok_or_else(|| {
+                let found = tx.policy_of_routes(name)?.ok_or_else(|| {
                     StoreError::Corrupt(format!("routes.policy: there is no policy {name}"))
                 })?;
                 self.policies.insert(name.clone(), found.policy.clone());

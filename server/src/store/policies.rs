@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use crate::domain::policy::{Policy, PolicyName};
+use crate::store::dialect::AnyConnection;
 use crate::store::rows::{corrupt, json, time};
 use crate::store::schema::{policies, routes};
 use crate::store::{StoreError, Tx};
@@ -68,26 +69,25 @@ impl Tx<'_> {
             let asked = version.is_none_or(|version| version == 0);
             return Ok(asked.then(|| built_in(policy)));
         }
-        let mut query = policies::table
-            .filter(policies::name.eq(name.as_str()))
-            .filter(policies::deleted_at.is_null())
-            .select((
-                policies::name,
-                policies::version,
-                policies::document,
-                policies::created_by,
-                policies::created_at,
-            ))
-            .order(policies::version.desc())
-            .into_boxed();
+        let mut query = of_name(name).filter(policies::deleted_at.is_null());
         if let Some(version) = version {
             query = query.filter(policies::version.eq(i32::try_from(version).unwrap_or(i32::MAX)));
         }
-        query
-            .first::<Row>(self.connection)
-            .optional()?
-            .map(stored)
-            .transpose()
+        newest(query, self.connection)
+    }
+
+    /// The policy that a route was given: also one that was deleted while the route got it.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn policy_of_routes(
+        &mut self,
+        name: &PolicyName,
+    ) -> Result<Option<StoredPolicy>, StoreError> {
+        match self.policy(name, None)? {
+            Some(policy) => Ok(Some(policy)),
+            None => newest(of_name(name), self.connection),
+        }
     }
 
     /// Adds the next version of a policy; gives its number.
@@ -148,6 +148,33 @@ impl Tx<'_> {
             .order(routes::key.asc())
             .load(self.connection)?)
     }
+}
+
+type Query<'a> = policies::BoxedQuery<'a, <AnyConnection as diesel::Connection>::Backend>;
+
+fn of_name(name: &PolicyName) -> Query<'_> {
+    policies::table
+        .filter(policies::name.eq(name.as_str()))
+        .into_boxed()
+}
+
+fn newest(
+    query: Query<'_>,
+    connection: &mut AnyConnection,
+) -> Result<Option<StoredPolicy>, StoreError> {
+    query
+        .select((
+            policies::name,
+            policies::version,
+            policies::document,
+            policies::created_by,
+            policies::created_at,
+        ))
+        .order(policies::version.desc())
+        .first::<Row>(connection)
+        .optional()?
+        .map(stored)
+        .transpose()
 }
 
 fn built_in(policy: &Policy) -> StoredPolicy {
