@@ -2,6 +2,7 @@
 //! this page has no section for stands in its last one, so that nothing is left out.
 
 mod markdown;
+mod proof;
 mod sections;
 mod spans;
 
@@ -33,8 +34,8 @@ pub struct Subject<'a> {
     pub rollouts: &'a [Rollout],
     /// What is on record of the route, oldest first.
     pub entries: &'a [AuditEntry],
-    /// What is on record of no single route and concerns this one: releases and freezes since it is
-    /// there, oldest first.
+    /// What is on record of no single route and concerns this one: releases, freezes and censuses while it
+    /// moved, oldest first.
     pub shared: &'a [AuditEntry],
     /// Whether older entries were left out, because there are too many.
     pub is_cut: bool,
@@ -63,8 +64,12 @@ pub fn render(subject: &Subject<'_>) -> String {
     report.planned();
     report.windows();
     report.halts();
+    report.gates();
+    report.evidence();
+    report.approvals();
     report.of_kinds();
     report.shared();
+    report.censuses();
     report.rest();
     report.out
 }
@@ -126,11 +131,24 @@ impl<'a> Report<'a> {
             ("alert", &spec.links.alert),
             ("issue", &spec.links.issue),
         ];
+        if let Some(kept) = self.kept_runbook() {
+            row("runbook", kept);
+        }
         for (name, address) in links {
             row(name, address.as_deref().map(link).unwrap_or_default());
         }
         row("on record since", moment(route.created_at));
         table(&mut self.out, &["", ""], &rows);
+    }
+
+    /// The runbook that is kept in Switchover, if there is one.
+    fn kept_runbook(&self) -> Option<String> {
+        let mut newest = self.subject.entries.iter().rev();
+        let last = newest.find(|entry| entry.action.starts_with("runbook"))?;
+        (last.action == "runbook_put").then(|| {
+            let (at, by) = (moment(last.at), plain(&last.actor.subject));
+            format!("kept in Switchover, as of {at} by {by}")
+        })
     }
 
     /// What went round the gates comes before everything else.
@@ -151,6 +169,7 @@ impl<'a> Report<'a> {
             .map(|entry| self.row(entry, sections::what(entry)))
             .collect();
         table(&mut self.out, &ENTRY, &rows);
+        self.told.extend(broken.iter().map(|entry| entry.seq));
     }
 
     fn stages(&mut self) {

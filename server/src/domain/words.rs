@@ -78,8 +78,13 @@ pub fn fields(before: &Value, after: &Value) -> String {
     let differences = names.into_iter().filter_map(|name| {
         let from = old.get(name).unwrap_or(&nothing);
         let to = new.get(name).unwrap_or(&nothing);
-        (from != to && name != "revision")
-            .then(|| format!("{name}: {} → {}", plain(from), plain(to)))
+        (from != to && name != "revision").then(|| match (from, to) {
+            // Of a map, such as links, only what differs in it.
+            (Value::Object(_), Value::Object(_)) if setting(from).or(setting(to)).is_none() => {
+                format!("{name}: {}", fields(from, to))
+            }
+            _ => format!("{name}: {} → {}", plain(from), plain(to)),
+        })
     });
     differences.collect::<Vec<_>>().join(", ")
 }
@@ -160,6 +165,11 @@ mod tests {
         assert_eq!(
             anything(&before, &after),
             "new: nothing → x 1, 2, owner: a → b"
+        );
+        let links = |alert: Value| json!({ "links": { "issue": "i", "alert": alert } });
+        assert_eq!(
+            anything(&links(Value::Null), &links(json!("a"))),
+            "links: alert: nothing → a"
         );
         assert_eq!(
             anything(&Value::Null, &json!({ "a": 1, "b": null })),

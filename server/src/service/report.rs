@@ -12,11 +12,12 @@ use crate::store::{AuditFilter, StoreError, Tx};
 const MOST_ENTRIES: usize = 20_000;
 const PAGE: usize = 1_000;
 /// What concerns every route and is recorded of none.
-const SHARED: [&str; 4] = [
+const SHARED: [&str; 5] = [
     "release_publish",
     "release_freeze",
     "freeze_open",
     "freeze_close",
+    "census_import",
 ];
 
 impl Services {
@@ -34,7 +35,7 @@ impl Services {
             let environments = tx.environments()?;
             let history = tx.stage_history(&[key.as_str()])?;
             let entries = entries_of(tx, key)?;
-            let shared = shared_since(tx, route.created_at)?;
+            let shared = shared_while(tx, route.created_at, route.retired_at)?;
             Ok::<_, Failure>(((route, rollouts, environments, history), entries, shared))
         })?;
         let (route, rollouts, environments, history) = subject;
@@ -73,8 +74,12 @@ fn entries_of(tx: &mut Tx<'_>, key: &RouteKey) -> Result<(Vec<AuditEntry>, bool)
     Ok((entries, is_cut))
 }
 
-/// Releases and freezes since a moment, the newest of each kind, oldest first.
-fn shared_since(tx: &mut Tx<'_>, since: DateTime<Utc>) -> Result<Vec<AuditEntry>, StoreError> {
+/// Releases, freezes and censuses between two moments, the newest of each kind, oldest first.
+fn shared_while(
+    tx: &mut Tx<'_>,
+    from: DateTime<Utc>,
+    until: Option<DateTime<Utc>>,
+) -> Result<Vec<AuditEntry>, StoreError> {
     let mut shared = Vec::new();
     for action in SHARED {
         let filter = AuditFilter {
@@ -85,7 +90,7 @@ fn shared_since(tx: &mut Tx<'_>, since: DateTime<Utc>) -> Result<Vec<AuditEntry>
         shared.extend(
             found
                 .map(|stored| stored.entry)
-                .filter(|entry| entry.at >= since),
+                .filter(|entry| entry.at >= from && until.is_none_or(|until| entry.at <= until)),
         );
     }
     shared.sort_by_key(|entry| entry.seq);

@@ -1,5 +1,6 @@
 //! The sections that list entries of a kind, and the last one, which lists what no other does.
 
+use chrono::SecondsFormat;
 use serde_json::Value;
 
 use super::markdown::{heading, plain, section, table};
@@ -9,10 +10,8 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::words;
 
 /// Titles, and how the actions begin that belong below them; the first that fits has the entry.
-const KINDS: [(&str, &[&str]); 8] = [
+const KINDS: [(&str, &[&str]); 6] = [
     ("Settings", &["setting", "cohorts", "ramp", "mirror"]),
-    ("Evidence", &["evidence"]),
-    ("Approvals", &["approve", "approval"]),
     ("Plan", &["plan"]),
     ("Releases", &["release"]),
     ("Freezes", &["freeze"]),
@@ -134,7 +133,11 @@ fn begins(entry: &AuditEntry, beginnings: &[&str]) -> bool {
 
 /// What an entry did: its action, and what changed.
 pub(super) fn what(entry: &AuditEntry) -> String {
-    let mut said = plain(&words::anything(&entry.before, &entry.after));
+    if let Some(step) = ticked(entry) {
+        return step;
+    }
+    let (before, after) = news(entry);
+    let mut said = plain(&words::anything(&before, &after));
     if let Some(passed_over) = passed_over(&entry.after) {
         said.push_str("; gates that did not pass: ");
         said.push_str(&passed_over);
@@ -145,6 +148,67 @@ pub(super) fn what(entry: &AuditEntry) -> String {
     } else {
         format!("{action}: {said}")
     }
+}
+
+/// A step of the plan, by its text: the record of one names it by its identity too.
+fn ticked(entry: &AuditEntry) -> Option<String> {
+    let done = match entry.action.as_str() {
+        "plan_tick" => "done",
+        "plan_untick" => "open again",
+        _ => return None,
+    };
+    let text = value(entry.after.get("text")?);
+    let note = |state: &Value| state.get("note").filter(|note| note.is_string()).cloned();
+    Some(match note(&entry.after) {
+        Some(new) if note(&entry.before).as_ref() != Some(&new) => {
+            format!("{done}: {text} (note: {})", value(&new))
+        }
+        _ => format!("{done}: {text}"),
+    })
+}
+
+/// Before and after without what the row says already, and without what only programs read.
+fn news(entry: &AuditEntry) -> (Value, Value) {
+    const FOR_PROGRAMS: [&str; 4] = ["id", "digest", "sha256", "revision"];
+    const MAY_BE_IN_ROW: [&str; 11] = [
+        "at",
+        "by",
+        "environment",
+        "from",
+        "opened_at",
+        "opened_by",
+        "put_at",
+        "put_by",
+        "reason",
+        "retired_at",
+        "route",
+    ];
+    let at = entry.at.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let row = [
+        Some(entry.actor.subject.as_str()),
+        Some(entry.reason.as_str()),
+        entry.environment.as_deref(),
+        entry.route.as_deref(),
+        Some(at.as_str()),
+    ];
+    let is_in_row = |name: &str| {
+        let state = if entry.after.is_null() {
+            &entry.before
+        } else {
+            &entry.after
+        };
+        let text = state.get(name).and_then(Value::as_str);
+        MAY_BE_IN_ROW.contains(&name) && text.is_some() && row.contains(&text)
+    };
+    let trimmed = |state: &Value| match state {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(name, _)| !FOR_PROGRAMS.contains(&name.as_str()) && !is_in_row(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        other => other.clone(),
+    };
+    (trimmed(&entry.before), trimmed(&entry.after))
 }
 
 /// The gates in a record that did not pass, with what they said.

@@ -1,3 +1,4 @@
+use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use switchover::EnvironmentKind;
 
@@ -106,6 +107,8 @@ fn story() -> Vec<AuditEntry> {
         { "gate": "order", "state": "pass", "detail": "fine" },
         { "gate": "soak", "state": "fail", "detail": "7 h of 7 d" },
     ]);
+    let runbook = |bytes: u64, hours| json!({ "bytes": bytes, "sha256": "x", "put_by": "mia", "put_at": at(hours).to_rfc3339_opts(SecondsFormat::Micros, true) });
+    let tick = |done: bool, note: Option<&str>| json!({ "step": "b7ac", "text": "Compare | both", "done": done, "note": note });
     let mut story = Story(Vec::new());
     story.tell(
         0,
@@ -217,6 +220,21 @@ fn story() -> Vec<AuditEntry> {
             json!({ "done": true, "step": "archive" }),
         ),
     );
+    let kept = (runbook(1, 40), runbook(2, 61));
+    story.tell(61, "mia", "runbook_put", "", "longer", kept);
+    let ticked = (tick(false, None), tick(true, Some("all same")));
+    story.tell(61, "mia", "plan_tick", "", "compared", ticked);
+    let given = json!({ "to": "opt_out", "digest": "x", "id": "y" });
+    story.tell(
+        61,
+        "max",
+        "approval_withdraw",
+        "production",
+        "wait",
+        (given, Value::Null),
+    );
+    let owner = (json!({ "owner": "gitaly" }), json!({ "owner": "mia" }));
+    story.tell(61, "mia", "route_change", "", "mine now", owner);
     story.tell(
         62,
         "ada",
@@ -247,6 +265,18 @@ fn report(entries: &[AuditEntry]) -> String {
         "holidays",
         (Value::Null, json!({ "until": "soon" })),
     );
+    let off = |off: &[&str]| json!({ "site": "web-1", "off": off });
+    let (some, others) = (off(&["GITALY_COUNT_COMMITS"]), off(&["GITALY_FIND"]));
+    for (hours, before, after) in [(58, Value::Null, some.clone()), (59, some, others)] {
+        shared.tell(
+            hours,
+            "otto",
+            "census_import",
+            "production",
+            "asked",
+            (before, after),
+        );
+    }
     let shared = shared.0;
     let (route, environments) = (route(), environments());
     let rollouts: Vec<Rollout> = environments
