@@ -118,8 +118,8 @@ impl Policy {
     fn place(&mut self, path: &str, value: f64) -> Result<&mut f64, String> {
         let unknown = || {
             format!(
-                "policy {} has no such number: name one as `opt_out.soak.days` or \
-                 `guards.NAME.limit`",
+                "policy {} has no such number: take it away, or name one as `opt_out.soak.days` \
+                 or `guards.NAME.limit`",
                 self.name
             )
         };
@@ -370,6 +370,19 @@ mod tests {
             gitaly.check_numbers(&numbers).unwrap_err();
             assert_eq!(gitaly.with_numbers(&numbers), *gitaly);
         }
+    }
+
+    #[test]
+    fn fewer_days_in_installations_of_others_are_laxer() {
+        let gitaly = &Policy::built_in()[1];
+        let with =
+            |path: &str, days: f64| gitaly.with_numbers(&Numbers::from([(path.to_owned(), days)]));
+        let fewer = with("opt_out.soak.on_prem_days", 1.0);
+        assert!(fewer.is_laxer_than(gitaly), "there it was seven as well");
+        let more = with("opt_out.soak.on_prem_days", 8.0);
+        assert!(!more.is_laxer_than(gitaly) && gitaly.is_laxer_than(&more));
+        assert!(with("mandatory.soak.on_prem_days", 29.0).is_laxer_than(gitaly));
+        assert!(!with("mandatory.soak.days", 15.0).is_laxer_than(gitaly));
     }
 
     #[test]

@@ -231,12 +231,21 @@ impl Rule {
         here && (self.gate != GateKind::Release || kind == EnvironmentKind::OnPrem)
     }
 
+    /// A number as it works in installations of others: these have days of their own, or those
+    /// that hold everywhere.
+    fn in_force(&self, name: &str) -> Option<f64> {
+        match name {
+            "on_prem_days" => self.number(name).or_else(|| self.number("days")),
+            _ => self.number(name),
+        }
+    }
+
     /// Whether whatever passes this passes `other` too.
     #[must_use]
     pub fn is_as_strict_as(&self, other: &Rule) -> bool {
         self.gate == other.gate
             && self.gate.numbers().iter().all(|known| {
-                match (self.number(known.name), other.number(known.name)) {
+                match (self.in_force(known.name), other.in_force(known.name)) {
                     (_, None) => true,
                     (None, Some(_)) => false,
                     (Some(mine), Some(theirs)) => match known.strict {
