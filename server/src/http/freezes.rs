@@ -8,14 +8,18 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::freeze::Freeze;
 use crate::http::App;
 use crate::http::error::Problem;
-use crate::http::extract::{By, Change, Maintainer, Operator, Order, Query, Viewer, without_tag};
+use crate::http::extract::{
+    By, Change, Maintainer, Operator, Order, Query, Viewer, in_path, without_tag,
+};
+use crate::http::markdown::ReasonQuery;
 use crate::http::respond::{self, Page, answer};
-use crate::http::rollouts::{read_reason, reason_or};
+use crate::http::rollouts::read_reason;
 use crate::service::{Failure, NewFreeze};
 
 /// A change freeze to be.
@@ -67,14 +71,6 @@ struct FreezesQuery {
     /// Also those that have ended or were closed.
     #[serde(default)]
     past: bool,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ReasonQuery {
-    /// Why.
-    reason: Option<String>,
 }
 
 impl From<&Freeze> for FreezeBody {
@@ -174,10 +170,10 @@ pub(crate) async fn close(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     without_tag(&order.ctx)?;
-    let id: String = request.match_info().query("id").to_owned();
+    let id: Uuid = in_path(&request, "id", "freeze")?;
     app.blocking(move |services| {
-        let reason = reason_or(query.0.reason.as_deref(), "closed by hand")?;
-        services.close_freeze(&order.ctx, &id, &reason, &|closed| {
+        let reason = query.0.read()?;
+        services.close_freeze(&order.ctx, &id.to_string(), &reason, &|closed| {
             respond::receipt(StatusCode::OK, None, &FreezeBody::from(closed))
         })
     })

@@ -14,8 +14,9 @@ use crate::domain::policy::PolicyName;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Admin, By, Change, Order, Query, Viewer, in_path, without_tag};
+use crate::http::markdown::ReasonQuery;
 use crate::http::respond::{self, Page, answer};
-use crate::http::rollouts::{read_reason, reason_or};
+use crate::http::rollouts::read_reason;
 use crate::store::StoredPolicy;
 
 /// A policy to be, or its next version.
@@ -53,14 +54,6 @@ struct PolicyBody {
 struct VersionQuery {
     /// An older version; the newest when left out.
     version: Option<u32>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ReasonQuery {
-    /// Why.
-    reason: Option<String>,
 }
 
 impl From<&StoredPolicy> for PolicyBody {
@@ -160,7 +153,7 @@ pub(crate) async fn delete(
     without_tag(&order.ctx)?;
     let name: PolicyName = in_path(&request, "policy", "policy")?;
     app.blocking(move |services| {
-        let reason = reason_or(query.0.reason.as_deref(), "deleted")?;
+        let reason = query.0.read()?;
         services.delete_policy(&order.ctx, &name, &reason, &|()| respond::empty_receipt())
     })
     .await

@@ -57,7 +57,13 @@ fn addresses_and_queries(engine: Engine) {
     }
     let long = format!("/api/v1/routes/{}", "a".repeat(5_000));
     ask("GET", &long, 404);
-    ask("DELETE", "/api/v1/sdk-keys/%00", 404);
+    for path in [
+        "sdk-keys/%00",
+        "freezes/%00?reason=r",
+        "routes/count_commits/environments/dev/approvals/%00",
+    ] {
+        ask("DELETE", &format!("/api/v1/{path}"), 404);
+    }
     ask(
         "DELETE",
         "/api/v1/routes/count_commits/environments/dev/approvals/%00",
