@@ -83,18 +83,23 @@ fn open(file: &FileArgs, args: &OpenArgs) -> Result<(), CliError> {
         "reason": args.reason.reason,
     });
     let reply = session.post("/freezes", &body)?;
-    session.show(&reply, |_, freeze: Freeze| {
-        let until = freeze.until.map_or_else(
-            || {
-                format!(
-                    "until somebody closes it: switchover freeze close {}",
-                    freeze.id
-                )
-            },
-            |until| format!("until {}", moment(until)),
-        );
-        format!("{} is frozen {until}", place(&freeze))
-    })
+    session.show(&reply, |_, freeze: Freeze| opened(&freeze))
+}
+
+fn opened(freeze: &Freeze) -> String {
+    let from = if freeze.from > freeze.opened_at {
+        format!(" from {}", moment(freeze.from))
+    } else {
+        String::new()
+    };
+    let until = freeze.until.map_or_else(
+        || "until somebody closes it".to_owned(),
+        |until| format!("until {}", moment(until)),
+    );
+    let (place, id) = (place(freeze), &freeze.id);
+    format!(
+        "change freeze {place}{from} {until}\n  to close it: switchover freeze close {id} --reason …"
+    )
 }
 
 fn close(file: &FileArgs, args: &CloseArgs) -> Result<(), CliError> {
@@ -102,7 +107,7 @@ fn close(file: &FileArgs, args: &CloseArgs) -> Result<(), CliError> {
     let path = format!("/freezes/{}", encode(&args.id));
     let reply = session.delete(&path, &[("reason", args.reason.reason.clone())])?;
     session.show(&reply, |_, freeze: Freeze| {
-        format!("{}: the freeze is closed", place(&freeze))
+        format!("the change freeze {} is closed", place(&freeze))
     })
 }
 
@@ -114,7 +119,10 @@ fn list(file: &FileArgs, args: &ListArgs) -> Result<(), CliError> {
             let state = match (freeze.closed_at, freeze.open) {
                 (Some(at), _) => Field::from(format!("closed {}", moment(at))),
                 (None, Some(true)) => Field::bad("open"),
-                (None, _) => Field::from("not open"),
+                (None, _) if freeze.until.is_some_and(|until| until <= Utc::now()) => {
+                    Field::from("over")
+                }
+                (None, _) => Field::from("to come"),
             };
             let until = freeze.until.map(|until| moment(until));
             vec![
@@ -136,6 +144,6 @@ fn place(freeze: &Freeze) -> String {
     if freeze.environments.is_empty() {
         "everywhere".to_owned()
     } else {
-        freeze.environments.join(", ")
+        format!("in {}", freeze.environments.join(", "))
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Route {
     pub(crate) operation: String,
     pub(crate) owner: String,
     pub(crate) policy: String,
+    #[serde(default)]
+    pub(crate) policy_numbers: BTreeMap<String, f64>,
     pub(crate) requires: Vec<String>,
     pub(crate) ramp_group: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
@@ -370,6 +372,7 @@ pub(crate) struct Freeze {
     pub(crate) until: Option<DateTime<Utc>>,
     pub(crate) reason: String,
     pub(crate) opened_by: String,
+    pub(crate) opened_at: DateTime<Utc>,
     pub(crate) closed_at: Option<DateTime<Utc>>,
     /// Only lists say it.
     pub(crate) open: Option<bool>,

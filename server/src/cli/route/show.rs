@@ -24,6 +24,7 @@ pub(super) fn route(screen: &Screen, route: Route, today: NaiveDate) -> String {
         ("operation", route.operation),
         ("owner", route.owner),
         ("policy", route.policy),
+        ("numbers", numbers(&route.policy_numbers)),
         ("requires", route.requires.join(", ")),
         ("ramp group", route.ramp_group.unwrap_or_default()),
         ("labels", pairs(&route.labels)),
@@ -134,6 +135,14 @@ fn pairs(map: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = map
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    pairs.join(" ")
+}
+
+fn numbers(map: &BTreeMap<String, f64>) -> String {
+    let pairs: Vec<String> = map
+        .iter()
+        .map(|(path, number)| format!("{path}={number}"))
         .collect();
     pairs.join(" ")
 }

@@ -1,6 +1,6 @@
 //! `route update`: what is said of a route, changed.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 
 use crate::cli::api::encode;
@@ -12,6 +12,10 @@ use crate::cli::wire::Route;
 use crate::config::{ClientArgs, FileArgs};
 
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args([
+    "owner", "policy", "number", "requires", "label", "contact", "description", "runbook",
+    "dashboard", "alert", "issue",
+])))]
 pub(crate) struct UpdateArgs {
     /// Key of the route
     route: String,
@@ -21,7 +25,8 @@ pub(crate) struct UpdateArgs {
     /// Policy; taking gates away needs an admin
     #[arg(long)]
     policy: Option<String>,
-    /// A number of the policy for this route alone, such as opt_out.soak.days=3; can be repeated
+    /// A number of the policy for this route alone, such as opt_out.soak.days=10; nothing behind
+    /// the = for the policy's own again; lower demands need an admin; can be repeated
     #[arg(long, value_name = "PATH=NUMBER", value_parser = pairs::parse)]
     number: Vec<Pair>,
     /// Routes that must be at least as far, all of them; an empty one for none
@@ -86,7 +91,11 @@ pub(crate) fn run(file: &FileArgs, args: &UpdateArgs) -> Result<(), CliError> {
     if !args.number.is_empty() {
         let numbers = pairs::map(&args.number).into_iter().map(number);
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
-        say("policy_numbers", beside(&route["policy_numbers"], numbers));
+        let mut all = beside(&route["policy_numbers"], numbers);
+        if let Some(all) = all.as_object_mut() {
+            all.retain(|_, number| !number.is_null());
+        }
+        say("policy_numbers", all);
     }
     let links: Vec<(String, Value)> = [
         ("runbook", &args.runbook),
@@ -115,9 +124,13 @@ fn beside(there: &Value, more: impl IntoIterator<Item = (String, Value)>) -> Val
     Value::Object(all)
 }
 
+/// A number by its path; null where it is to be the policy's again.
 fn number((path, value): (&str, &str)) -> Result<(String, Value), CliError> {
-    let number: f64 = value
-        .parse()
-        .map_err(|_| CliError::new(format!("--number {path}={value}: {value} is no number")))?;
+    if value.is_empty() {
+        return Ok((path.to_owned(), Value::Null));
+    }
+    let number = value.parse().ok().filter(|number: &f64| number.is_finite());
+    let number = number
+        .ok_or_else(|| CliError::new(format!("--number {path}={value}: {value} is no number")))?;
     Ok((path.to_owned(), json!(number)))
 }
