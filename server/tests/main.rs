@@ -31,6 +31,8 @@ mod doors;
 mod environments;
 #[cfg(feature = "test-clock")]
 mod example;
+mod freezes;
+mod gate_commands;
 mod halts;
 mod lifecycle;
 mod migrations;
@@ -39,6 +41,7 @@ mod openapi;
 mod outage;
 mod permissions;
 mod plans;
+mod policies;
 mod preparation;
 mod prepare_commands;
 mod race;
