@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cli::args::TargetArgs;
 use crate::cli::error::CliError;
-use crate::cli::output::{Field, moment};
+use crate::cli::output::{moment, one_line};
 use crate::cli::session::Session;
 use crate::cli::wire::{Evidence, Page};
 use crate::config::{ClientArgs, FileArgs};
@@ -77,23 +77,28 @@ fn add(file: &FileArgs, args: &AddArgs) -> Result<(), CliError> {
 fn list(file: &FileArgs, args: &ListArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
     let reply = session.get(&args.target.below("evidence"), &[])?;
-    session.show(&reply, |screen, page: Page<Evidence>| {
-        let rows = page.items.into_iter().map(|found| {
-            let verdict = if found.verdict == "pass" {
-                Field::good(found.verdict)
-            } else {
-                Field::bad(found.verdict)
-            };
-            vec![
-                moment(found.created_at).into(),
-                found.kind.into(),
-                verdict,
-                found.created_by.into(),
-                found.summary.into(),
-                found.url.unwrap_or_default().into(),
-            ]
-        });
-        let header = ["at", "kind", "verdict", "by", "what was seen", "where"];
-        screen.table(&header, rows.collect())
+    session.show(&reply, |_, page: Page<Evidence>| {
+        let lines: Vec<String> = page.items.iter().map(listed).collect();
+        if lines.is_empty() {
+            "there is no evidence yet: switchover evidence add --help".to_owned()
+        } else {
+            lines.join("\n")
+        }
     })
+}
+
+/// Not a row of a table: a link must be copied from a narrow terminal.
+fn listed(found: &Evidence) -> String {
+    let mut text = format!(
+        "{}  {}: {}, by {}\n  {}",
+        moment(found.created_at),
+        found.kind,
+        found.verdict,
+        found.created_by,
+        one_line(&found.summary)
+    );
+    if let Some(url) = &found.url {
+        text.push_str(&format!("\n  {}", one_line(url)));
+    }
+    text
 }

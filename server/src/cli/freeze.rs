@@ -8,7 +8,7 @@ use crate::cli::acceptance::parse_time;
 use crate::cli::api::encode;
 use crate::cli::args::ReasonArgs;
 use crate::cli::error::CliError;
-use crate::cli::output::{Field, moment};
+use crate::cli::output::{moment, one_line};
 use crate::cli::session::Session;
 use crate::cli::ttl;
 use crate::cli::wire::{Freeze, Page};
@@ -114,30 +114,36 @@ fn close(file: &FileArgs, args: &CloseArgs) -> Result<(), CliError> {
 fn list(file: &FileArgs, args: &ListArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
     let reply = session.get("/freezes", &[("past", args.past.to_string())])?;
-    session.show(&reply, |screen, page: Page<Freeze>| {
-        let rows = page.items.into_iter().map(|freeze| {
-            let state = match (freeze.closed_at, freeze.open) {
-                (Some(at), _) => Field::from(format!("closed {}", moment(at))),
-                (None, Some(true)) => Field::bad("open"),
-                (None, _) if freeze.until.is_some_and(|until| until <= Utc::now()) => {
-                    Field::from("over")
-                }
-                (None, _) => Field::from("to come"),
-            };
-            let until = freeze.until.map(|until| moment(until));
-            vec![
-                freeze.id.clone().into(),
-                place(&freeze).into(),
-                state,
-                moment(freeze.from).into(),
-                until.unwrap_or_default().into(),
-                freeze.opened_by.into(),
-                freeze.reason.into(),
-            ]
-        });
-        let header = ["id", "where", "state", "from", "until", "by", "reason"];
-        screen.table(&header, rows.collect())
+    session.show(&reply, |_, page: Page<Freeze>| {
+        let lines: Vec<String> = page.items.iter().map(listed).collect();
+        if lines.is_empty() {
+            "no change freeze is open or to come".to_owned()
+        } else {
+            lines.join("\n\n")
+        }
     })
+}
+
+/// Not a row of a table: its id must be copied from a narrow terminal.
+fn listed(freeze: &Freeze) -> String {
+    let state = match (freeze.closed_at, freeze.open) {
+        (Some(at), _) => format!("closed {}", moment(at)),
+        (None, Some(true)) => "open".to_owned(),
+        (None, _) if freeze.until.is_some_and(|until| until <= Utc::now()) => "over".to_owned(),
+        (None, _) => "to come".to_owned(),
+    };
+    let until = freeze.until.map_or_else(
+        || "until somebody closes it".to_owned(),
+        |until| format!("until {}", moment(until)),
+    );
+    format!(
+        "{}  {state}\n  {} from {} {until}\n  {}: {}",
+        freeze.id,
+        place(freeze),
+        moment(freeze.from),
+        freeze.opened_by,
+        one_line(&freeze.reason)
+    )
 }
 
 fn place(freeze: &Freeze) -> String {

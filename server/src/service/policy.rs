@@ -95,8 +95,10 @@ impl Services {
     /// When there is none.
     pub fn policy(&self, name: &PolicyName, version: Option<u32>) -> Result<StoredPolicy, Failure> {
         self.store.read(|tx| {
-            tx.policy(name, version)?
-                .ok_or_else(|| Failure::missing("policy", name))
+            tx.policy(name, version)?.ok_or_else(|| match version {
+                Some(version) => Failure::missing("policy", format!("{name} in version {version}")),
+                None => Failure::missing("policy", name),
+            })
         })
     }
 }

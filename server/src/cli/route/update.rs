@@ -12,6 +12,9 @@ use crate::cli::wire::Route;
 use crate::config::{ClientArgs, FileArgs};
 
 #[derive(Args, Debug)]
+#[command(
+    override_usage = "switchover route update <ROUTE> --reason <TEXT> <--owner …|--policy …|--number …|…>"
+)]
 #[command(group(ArgGroup::new("change").required(true).multiple(true).args([
     "owner", "policy", "number", "requires", "label", "contact", "description", "runbook",
     "dashboard", "alert", "issue",
