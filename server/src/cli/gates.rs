@@ -50,7 +50,7 @@ fn told(target: &TargetArgs, gates: &Gates) -> String {
         ));
     }
     if !passing.is_empty() {
-        text.push_str("\n");
+        text.push('\n');
     }
     for gate in passing {
         text.push_str(&format!(

@@ -76,7 +76,8 @@ fn list(file: &FileArgs, args: &ListArgs) -> Result<(), CliError> {
     let reply = session.get("/policies", &[])?;
     session.show(&reply, |screen, page: Page<Policy>| {
         let rows = page.items.into_iter().map(|policy| {
-            let description = policy.policy["description"].as_str().unwrap_or_default();
+            let description = policy.policy.get("description");
+            let description = description.and_then(Value::as_str).unwrap_or_default();
             vec![
                 policy.name.into(),
                 match policy.version {

@@ -88,13 +88,13 @@ pub(crate) fn run(file: &FileArgs, args: &UpdateArgs) -> Result<(), CliError> {
         if !pairs.is_empty() {
             let more = pairs::map(pairs).into_iter();
             let more = more.map(|(name, value)| (name.to_owned(), json!(value)));
-            say(name, beside(&route[name], more));
+            say(name, beside(route.get(name), more));
         }
     }
     if !args.number.is_empty() {
         let numbers = pairs::map(&args.number).into_iter().map(number);
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
-        let mut all = beside(&route["policy_numbers"], numbers);
+        let mut all = beside(route.get("policy_numbers"), numbers);
         if let Some(all) = all.as_object_mut() {
             all.retain(|_, number| !number.is_null());
         }
@@ -110,7 +110,7 @@ pub(crate) fn run(file: &FileArgs, args: &UpdateArgs) -> Result<(), CliError> {
     .filter_map(|(name, link)| Some((name.to_owned(), json!(link.as_ref()?))))
     .collect();
     if !links.is_empty() {
-        say("links", beside(&route["links"], links));
+        say("links", beside(route.get("links"), links));
     }
     say("cascade", json!(args.cascade));
     say("reason", json!(args.reason.reason));
@@ -121,8 +121,11 @@ pub(crate) fn run(file: &FileArgs, args: &UpdateArgs) -> Result<(), CliError> {
 }
 
 /// What there is, with these in it: the interface takes the whole of a map.
-fn beside(there: &Value, more: impl IntoIterator<Item = (String, Value)>) -> Value {
-    let mut all = there.as_object().cloned().unwrap_or_default();
+fn beside(there: Option<&Value>, more: impl IntoIterator<Item = (String, Value)>) -> Value {
+    let mut all = there
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     all.extend(more);
     Value::Object(all)
 }
