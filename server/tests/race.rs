@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
+use switchover_server::store::StoreError;
 
-use crate::support::{App, Engine, Who, at, on_both_engines};
+use crate::support::{App, Engine, Reply, Who, at, on_both_engines};
 
 on_both_engines!(
+    a_chain_that_two_changes_would_make_is_refused,
     a_halt_wins_over_a_promotion,
     one_promotion_of_a_thousand_wins,
     revisions_have_no_gap_and_no_repeat
@@ -153,5 +156,78 @@ fn a_halt_wins_over_a_promotion(engine: Engine) {
             &json!({ "key": "k" }),
         );
         assert_eq!(explained.json()["reason"], "halted");
+    }
+}
+
+/// Two changes that both wait for an environment, and get it one after the other.
+fn in_turn(
+    app: &App,
+    first: impl FnOnce() -> Reply + Send,
+    second: impl FnOnce() -> Reply + Send,
+) -> (Reply, Reply) {
+    const UNTIL_IT_WAITS: Duration = Duration::from_millis(300);
+    let held = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let (held, store) = (&held, app.services().store());
+        scope.spawn(move || {
+            store.write::<_, StoreError>(|tx| {
+                tx.lock_environment(&"dev".parse().unwrap())?;
+                held.wait();
+                held.wait();
+                Ok(())
+            })
+        });
+        held.wait();
+        let first = scope.spawn(first);
+        std::thread::sleep(UNTIL_IT_WAITS);
+        let second = scope.spawn(second);
+        std::thread::sleep(UNTIL_IT_WAITS);
+        held.wait();
+        (first.join().unwrap(), second.join().unwrap())
+    })
+}
+
+/// Each is fine by itself; together no SDK would take what they publish.
+fn a_chain_that_two_changes_would_make_is_refused(engine: Engine) {
+    for preparation in [json!(null), json!({})] {
+        let app = App::start(engine);
+        for (chain, length) in [("low", 8), ("high", 9)] {
+            for place in 0..length {
+                let below = (place > 0).then(|| format!("{chain}_{}", place - 1));
+                let requires: Vec<String> = below.into_iter().collect();
+                app.route_with(&format!("{chain}_{place}"), json!({ "requires": requires }));
+            }
+        }
+        let join = json!({ "requires": ["low_7"], "reason": "r" });
+        let mut top = json!({
+            "endpoint": "gitaly.Service/top",
+            "key": "top",
+            "operation": "read",
+            "owner": "gitaly",
+            "policy": "open",
+            "requires": ["high_8"],
+        });
+        if !preparation.is_null() {
+            top["preparation"] = preparation;
+        }
+        let (joined, created) = in_turn(
+            &app,
+            || {
+                let patch = app.request("PATCH", "routes/high_0").by(Who::MAINTAINER);
+                patch.json(&join).send()
+            },
+            || app.post(Who::OPERATOR, "routes", &top),
+        );
+        let mut statuses = [joined.status, created.status];
+        statuses.sort_unstable();
+        assert!(
+            statuses == [200, 422] || statuses == [201, 422],
+            "{} {}",
+            joined.body,
+            created.body
+        );
+        let key = app.sdk_key("dev");
+        app.snapshot(&key).expect(200);
+        app.assert_audit_intact();
     }
 }
