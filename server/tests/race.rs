@@ -11,6 +11,8 @@ use switchover_server::store::StoreError;
 use crate::support::{App, Engine, Reply, Who, at, on_both_engines};
 
 on_both_engines!(
+    a_new_environment_is_judged_by_the_positions_of_its_turn,
+    positions_that_change_stop_nobody,
     a_chain_that_two_changes_would_make_is_refused,
     a_halt_wins_over_a_promotion,
     one_promotion_of_a_thousand_wins,
@@ -230,4 +232,73 @@ fn a_chain_that_two_changes_would_make_is_refused(engine: Engine) {
         app.snapshot(&key).expect(200);
         app.assert_audit_intact();
     }
+}
+
+/// What comes later than a new environment is read when nobody can move it any more.
+fn a_new_environment_is_judged_by_the_positions_of_its_turn(engine: Engine) {
+    let app = App::start(engine);
+    let move_to = |key: &str, position: i32| {
+        let request = app.request("PATCH", &format!("environments/{key}"));
+        let body = json!({ "position": position, "reason": "r" });
+        request.by(Who::ADMIN).json(&body).send()
+    };
+    move_to("on-prem", 40).expect(200);
+    move_to("production", 30).expect(200);
+    app.route("a");
+    app.bring("a", &["dev", "staging"], "opt_in");
+    let canary = json!({ "key": "canary", "kind": "hosted", "position": 20 });
+    let (moved, created) = in_turn(
+        &app,
+        || move_to("staging", 25),
+        || app.post(Who::ADMIN, "environments", &canary),
+    );
+    created.expect(201);
+    let stage = app.rollout("a", "canary")["stage"].clone();
+    // Whoever was first: nobody is ahead of an earlier environment.
+    let expected = match moved.status {
+        200 => "opt_in",
+        _ => "ready_for_testing",
+    };
+    assert_eq!(stage, expected, "{}", moved.body);
+}
+
+/// Whoever locks environments does so in an order that a change of their positions leaves alone.
+fn positions_that_change_stop_nobody(engine: Engine) {
+    let app = App::start(engine);
+    let send = |request: (&str, String), body: &serde_json::Value| {
+        let (method, path) = request;
+        let reply = app.request(method, &path).by(Who::ADMIN).json(body).send();
+        assert!(reply.status < 500, "{}", reply.body);
+    };
+    let mover = |key: &str, positions: [i32; 2]| {
+        for round in 0..30 {
+            let body = json!({ "position": positions[round % 2], "reason": "r" });
+            send(("PATCH", format!("environments/{key}")), &body);
+        }
+    };
+    std::thread::scope(|scope| {
+        let (send, mover) = (&send, &mover);
+        scope.spawn(move || mover("dev", [50, 1]));
+        scope.spawn(move || mover("staging", [60, 2]));
+        scope.spawn(move || {
+            for round in 0..30 {
+                let until = "2026-01-06T00:00:00Z";
+                let body = json!({ "until": until, "reason": format!("round {round}") });
+                send(("POST", "freezes".to_owned()), &body);
+            }
+        });
+        scope.spawn(move || {
+            for round in 0..30 {
+                let body = json!({
+                    "endpoint": format!("gitaly.Service/r{round}"),
+                    "key": format!("r{round}"),
+                    "operation": "read",
+                    "owner": "gitaly",
+                    "policy": "open",
+                });
+                send(("POST", "routes".to_owned()), &body);
+            }
+        });
+    });
+    app.assert_audit_intact();
 }

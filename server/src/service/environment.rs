@@ -10,6 +10,7 @@ use crate::domain::environment::{Environment, EnvironmentKey, NewEnvironment};
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::text::Reason;
+use crate::service::route::lock_all_environments;
 use crate::service::size::refuse_oversized;
 use crate::service::{Answer, Ctx, Existing, Failure, Render, Services, epoch};
 use crate::store::{RouteFilter, StoreError, Tx};
@@ -131,10 +132,7 @@ impl Services {
         render: Render<'_, (Environment, String)>,
     ) -> Result<Answer, Failure> {
         self.change(ctx, render, |work| {
-            let existing = work.tx.environments()?;
-            for other in &existing {
-                work.tx.lock_environment(&other.key)?;
-            }
+            let existing = lock_all_environments(work)?;
             refuse_taken(&existing, new)?;
             let mut environment = Environment {
                 key: new.key.clone(),
@@ -180,10 +178,7 @@ impl Services {
         render: Render<'_, (Environment, String)>,
     ) -> Result<Answer, Failure> {
         self.change(ctx, render, |work| {
-            let all = work.tx.environments()?;
-            for other in &all {
-                work.tx.lock_environment(&other.key)?;
-            }
+            let all = lock_all_environments(work)?;
             let before = work.environment(key)?;
             let epoch = epoch(work.tx)?;
             let current = environment_tag(&epoch, &before);

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::freeze::Freeze;
 use crate::domain::text::Reason;
+use crate::service::route::lock_all_environments;
 use crate::service::work::Work;
 use crate::service::{Answer, Ctx, Failure, Render, Services};
 
@@ -118,11 +119,12 @@ fn lock(work: &mut Work<'_, '_>, environments: &BTreeSet<EnvironmentKey>) -> Res
             other => other,
         })?;
     }
-    // By position, as everybody locks them.
-    for environment in work.tx.environments()? {
-        if environments.is_empty() || environments.contains(&environment.key) {
-            work.tx.lock_environment(&environment.key)?;
-        }
+    if environments.is_empty() {
+        lock_all_environments(work)?;
+    }
+    // A set is by key, as everybody locks them.
+    for environment in environments {
+        work.tx.lock_environment(environment)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use switchover::{Entry, EnvironmentKind, RouteKey, Source, Stage, Table};
 
-use crate::domain::environment::Environment;
+use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::field::FieldError;
 use crate::domain::policy::Policy;
 use crate::domain::preparation::Preparation;
@@ -248,11 +248,23 @@ pub(super) fn expect_tag(ctx: &Ctx, found: &RouteWithRollouts) -> Result<(), Fai
     ctx.expect_tag(found.tag.clone())
 }
 
+/// Locks every environment, by key, which never changes as a position does; gives them as they are
+/// under the locks.
 pub(super) fn lock_all_environments(work: &mut Work<'_, '_>) -> Result<Vec<Environment>, Failure> {
-    for environment in work.tx.environments()? {
-        work.tx.lock_environment(&environment.key)?;
+    let mut locked = BTreeSet::new();
+    loop {
+        let found = work.tx.environments()?;
+        let keys: BTreeSet<EnvironmentKey> = found.iter().map(|found| found.key.clone()).collect();
+        // One may have come while this waited.
+        let open: Vec<EnvironmentKey> = keys.difference(&locked).cloned().collect();
+        if open.is_empty() {
+            return Ok(found);
+        }
+        for key in open {
+            work.tx.lock_environment(&key)?;
+            locked.insert(key);
+        }
     }
-    Ok(work.tx.environments()?)
 }
 
 pub(super) fn lock_route(work: &mut Work<'_, '_>, key: &RouteKey) -> Result<(), Failure> {
