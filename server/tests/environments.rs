@@ -7,6 +7,7 @@ use crate::support::{App, Engine, Reply, Who, at, on_both_engines};
 on_both_engines!(
     one_is_shown_with_the_tag_that_a_change_needs,
     a_new_one_makes_nobody_ahead,
+    a_new_one_exposes_nothing_that_nobody_judged,
     production_is_exposed_by_its_rules_alone
 );
 
@@ -116,6 +117,49 @@ fn a_new_one_makes_nobody_ahead(engine: Engine) {
             .contains("canary"),
         "{refused}"
     );
+}
+
+/// Neither in front of real users, whoever runs the callers, nor while a freeze is open.
+fn a_new_one_exposes_nothing_that_nobody_judged(engine: Engine) {
+    let app = App::start(engine);
+    for route in ["a", "b"] {
+        app.route(route);
+    }
+    let patch = json!({ "position": 90, "reason": "r" });
+    let request = app.request("PATCH", "environments/on-prem").by(Who::ADMIN);
+    request.json(&patch).send().expect(200);
+    // A later one that has these stages: those before it get them, too.
+    let all = ["dev", "staging", "production", "on-prem"];
+    app.bring("a", &all, "opt_out");
+    app.bring("b", &all, "opt_in");
+    let create = |key: &str, kind: &str, position: i32| {
+        let body = json!({
+            "key": key, "kind": kind, "position": position, "production": false,
+        });
+        app.post(Who::ADMIN, "environments", &body).expect(201);
+    };
+    let seen = |environment: &str| {
+        ["a", "b"].map(|route| {
+            let rollout = app.rollout(route, environment);
+            (
+                rollout["exposure_percent"].clone(),
+                rollout["setting"]["mode"].clone(),
+            )
+        })
+    };
+    let (off, open, unset) = (
+        (json!(0), json!("off")),
+        (json!(100), json!("stage_default")),
+        (json!(0), json!("stage_default")),
+    );
+    create("customers", "on_prem", 80);
+    assert_eq!(seen("customers"), [off.clone(), unset]);
+    create("canary", "hosted", 70);
+    assert_eq!(seen("canary"), [open.clone(), open]);
+    let freeze = json!({ "reason": "incident" });
+    app.post(Who::OPERATOR, "freezes", &freeze).expect(201);
+    create("canary-2", "hosted", 60);
+    assert_eq!(seen("canary-2"), [off.clone(), off]);
 }
 
 /// Making an environment production is no way around the acceptance window.

@@ -120,8 +120,8 @@ impl Services {
     }
 
     /// Adds an environment. Each route starts there at the latest stage that a later environment
-    /// has reached, so that none of those is suddenly ahead; in front of real users it is off, until
-    /// somebody sets it.
+    /// has reached, so that none of those is suddenly ahead; in front of real users, and while a
+    /// change freeze is open, it is off until somebody sets it.
     ///
     /// # Errors
     /// When its key or position is taken.
@@ -145,10 +145,14 @@ impl Services {
             };
             work.tx.add_environment(&environment).map_err(taken)?;
             environment.revision = work.revision(&environment.key)?;
+            let freezes = work.tx.freezes(Some(work.now))?;
+            let frozen = freezes
+                .iter()
+                .any(|freeze| freeze.covers(&new.key) && freeze.is_open(work.now));
             let rollouts: Vec<Rollout> = first_stages(work.tx, &existing, new)?
                 .into_iter()
                 .map(|(route, stage)| Rollout {
-                    setting: first_setting(stage, &environment),
+                    setting: first_setting(stage, &environment, frozen),
                     stage,
                     ..Rollout::new(route, environment.key.clone(), work.now)
                 })
@@ -260,10 +264,15 @@ fn first_stages(
     }
 }
 
-/// Nobody has judged these routes in front of the users of this environment.
-fn first_setting(stage: Stage, environment: &Environment) -> Setting {
-    let exposes = stage == Stage::OptIn || stage == Stage::OptOut;
-    if environment.production && exposes {
+/// Nobody has judged these routes in front of the users of this environment, and nothing raises
+/// exposure while a freeze is open.
+fn first_setting(stage: Stage, environment: &Environment, frozen: bool) -> Setting {
+    let exposes = match (stage, environment.kind) {
+        (Stage::OptIn, EnvironmentKind::Hosted) | (Stage::OptOut, _) => true,
+        (Stage::OptIn, EnvironmentKind::OnPrem)
+        | (Stage::ReadyForTesting | Stage::Mandatory, _) => false,
+    };
+    if exposes && (environment.is_guarded() || frozen) {
         Setting::Off
     } else {
         Setting::StageDefault
