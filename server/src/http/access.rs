@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::http::App;
 use crate::http::error::Problem;
-use crate::http::extract::{Admin, By, Change, Maintainer, Order, without_tag};
+use crate::http::extract::{Admin, By, Change, Maintainer, Order, id_in_path, without_tag};
 use crate::http::respond::{self, Page, answer};
 use crate::http::rollouts::read_reason;
 use crate::service::{Failure, NewSdkKeyRequest};
@@ -156,7 +156,7 @@ pub(crate) async fn revoke_sdk_key(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     without_tag(&order.ctx)?;
-    let id = request.match_info().query("id").to_owned();
+    let id = id_in_path(&request, "SDK key")?;
     app.blocking(move |services| {
         services.revoke_sdk_key(&order.ctx, &id, "revoked", &|()| respond::empty_receipt())
     })

@@ -238,6 +238,11 @@ pub(crate) fn in_path<T: std::str::FromStr>(
     })
 }
 
+/// An identity in the path, as it is on record. What cannot be one does not reach the database.
+pub(crate) fn id_in_path(request: &HttpRequest, what: &str) -> Result<String, Problem> {
+    in_path::<uuid::Uuid>(request, "id", what).map(|id| id.to_string())
+}
+
 /// The one environment that an SDK's key reads.
 pub(crate) struct SdkCaller {
     pub(crate) environment: EnvironmentKey,

@@ -8,14 +8,13 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::freeze::Freeze;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{
-    By, Change, Maintainer, Operator, Order, Query, Viewer, in_path, without_tag,
+    By, Change, Maintainer, Operator, Order, Query, Viewer, id_in_path, without_tag,
 };
 use crate::http::markdown::ReasonQuery;
 use crate::http::respond::{self, Page, answer};
@@ -170,10 +169,10 @@ pub(crate) async fn close(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     without_tag(&order.ctx)?;
-    let id: Uuid = in_path(&request, "id", "freeze")?;
+    let id = id_in_path(&request, "freeze")?;
     app.blocking(move |services| {
         let reason = query.0.read()?;
-        services.close_freeze(&order.ctx, &id.to_string(), &reason, &|closed| {
+        services.close_freeze(&order.ctx, &id, &reason, &|closed| {
             respond::receipt(StatusCode::OK, None, &FreezeBody::from(closed))
         })
     })

@@ -57,16 +57,23 @@ fn addresses_and_queries(engine: Engine) {
     }
     let long = format!("/api/v1/routes/{}", "a".repeat(5_000));
     ask("GET", &long, 404);
-    for path in [
-        "sdk-keys/%00",
-        "freezes/%00?reason=r",
-        "routes/count_commits/environments/dev/approvals/%00",
+    for id in [
+        "%00",
+        "missing",
+        "%C3%A9",
+        "0199c0de-0000-7000-8000-000000000000",
     ] {
-        ask("DELETE", &format!("/api/v1/{path}"), 404);
+        for path in [
+            format!("sdk-keys/{id}"),
+            format!("freezes/{id}?reason=r"),
+            format!("routes/count_commits/environments/dev/approvals/{id}"),
+        ] {
+            ask("DELETE", &format!("/api/v1/{path}"), 404);
+        }
     }
     ask(
         "DELETE",
-        "/api/v1/routes/count_commits/environments/dev/approvals/%00",
+        "/api/v1/routes/count_commits/externals/%00?reason=r",
         404,
     );
     for path in [
