@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use switchover::{FlagName, ReleaseName};
 
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::moment;
 
 /// The most variables that a census may name.
 pub const MOST_OVERRIDES: usize = 1_000;
@@ -17,8 +18,6 @@ pub const MOST_OVERRIDES: usize = 1_000;
 pub const MOST_SITES: usize = 5_000;
 /// How far ahead of the server's clock a site's may be.
 const CLOCKS_APART: Duration = Duration::hours(24);
-/// 1970: databases do not reach back as far as texts do.
-const EARLIEST: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
 /// The name of a site: up to 100 letters, digits, `.`, `_` and `-`, the first a letter or a digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -119,9 +118,9 @@ pub fn check(census: &Census) -> Result<(), (&'static str, String)> {
         let detail = format!("{both} is in force and ignored at once");
         return Err(("ignored", detail));
     }
-    if census.taken_at < EARLIEST {
-        let detail = "is before this was thought of: set the clock of that site, and take it again";
-        return Err(("taken_at", detail.to_owned()));
+    if let Err(detail) = moment::kept(census.taken_at) {
+        let detail = format!("{detail}: set the clock of that site, and take it again");
+        return Err(("taken_at", detail));
     }
     if census.taken_at > census.imported_at + CLOCKS_APART {
         let detail = "is in the future: set the clock of that site, and take it again".to_owned();

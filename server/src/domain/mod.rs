@@ -22,6 +22,7 @@ pub mod forecast;
 pub mod freeze;
 pub mod gate;
 pub mod lifecycle;
+pub mod moment;
 pub mod naming;
 pub mod plan;
 pub mod policy;

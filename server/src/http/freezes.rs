@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,7 +18,7 @@ use crate::http::extract::{
 };
 use crate::http::markdown::ReasonQuery;
 use crate::http::respond::{self, Page, answer};
-use crate::http::rollouts::read_reason;
+use crate::http::rollouts::{read_moment, read_reason};
 use crate::service::{Failure, NewFreeze};
 
 /// A change freeze to be.
@@ -142,8 +142,8 @@ pub(crate) async fn open(
                 .map(|name| name.parse::<EnvironmentKey>())
                 .collect::<Result<_, _>>()
                 .map_err(|detail| Failure::invalid("environments", detail))?,
-            from: body.from.map(|at| at.trunc_subsecs(6)),
-            until: body.until.map(|at| at.trunc_subsecs(6)),
+            from: body.from.map(|at| read_moment("from", at)).transpose()?,
+            until: body.until.map(|at| read_moment("until", at)).transpose()?,
             reason: read_reason(&body.reason)?,
         };
         services.open_freeze(&change.ctx, &new, &|made| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use switchover::{Percent, Stage};
 use utoipa::{IntoParams, ToSchema};
@@ -16,7 +16,9 @@ use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{By, Change, Maintainer, OfRollout, Operator, Order, Query, Viewer};
 use crate::http::respond;
-use crate::http::rollouts::{TransitionBody, change_rollout, read_cohort, read_reason, reason_or};
+use crate::http::rollouts::{
+    TransitionBody, change_rollout, read_cohort, read_moment, read_reason, reason_or,
+};
 use crate::service;
 
 /// A promotion to be.
@@ -262,7 +264,7 @@ pub(crate) async fn open_window(
         Ok(service::Change {
             target: target.0,
             command: Command::OpenWindow {
-                until: body.until.trunc_subsecs(6),
+                until: read_moment("until", body.until)?,
                 // A window for nobody is refused, so that nobody opens one for all by leaving both out.
                 percent: body.percent.unwrap_or(Percent::ZERO),
                 cohort: read_cohort("cohort", body.cohort)?,

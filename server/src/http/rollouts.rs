@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use crate::domain::environment::Environment;
 use crate::domain::exposure::{Cohort, LARGEST_COHORT};
+use crate::domain::moment;
 use crate::domain::rollout::Rollout;
 use crate::domain::text::Reason;
 use crate::http::App;
@@ -231,6 +232,14 @@ pub(crate) async fn change_rollout(
     })
     .await
     .map(respond::answer)
+}
+
+/// A point in time as it is kept.
+pub(crate) fn read_moment(
+    field: &'static str,
+    at: DateTime<Utc>,
+) -> Result<DateTime<Utc>, Failure> {
+    moment::kept(at).map_err(|detail| Failure::invalid(field, detail))
 }
 
 /// A reason, or the complaint that there is none.

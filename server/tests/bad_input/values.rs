@@ -236,6 +236,17 @@ fn values_that_cannot_be(engine: Engine) {
         422,
     );
 
+    for (field, year) in [
+        ("until", "+10000-01-01T00:00:00Z"),
+        ("until", "9999-12-31T23:59:59-01:00"),
+        ("from", "+262142-12-31T23:59:59Z"),
+        ("from", "1969-12-31T23:59:59Z"),
+    ] {
+        let mut body = json!({ "reason": "r" });
+        body[field] = json!(year);
+        let refused = refusals.json("POST", "freezes", &body, 422);
+        assert_eq!(refused["errors"][0]["field"], field);
+    }
     let window = at("count_commits", "dev", "acceptance");
     for (body, status) in [
         (
