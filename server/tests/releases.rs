@@ -14,6 +14,7 @@ use switchover_server::store::StoreError;
 use crate::support::{App, Engine, Reply, Who, on_both_engines};
 
 on_both_engines!(
+    a_build_number_stands_for_one_content,
     a_draft_is_frozen_again_until_it_is_published,
     the_order_is_stated_and_goes_in_no_circle,
     a_patch_keeps_the_stages_of_its_parent,
@@ -78,6 +79,33 @@ fn build(manifest: &str, keys: &[ManifestKey], variables: &[(&str, &str)]) -> Cl
 fn decides(client: &Client) -> (Path, Reason, Option<Source>) {
     let decision = client.route(ROUTE).decide("key");
     (decision.path, decision.reason, decision.source)
+}
+
+/// Also when the draft was deleted: somebody may have its manifest.
+fn a_build_number_stands_for_one_content(engine: Engine) {
+    let app = App::start(engine);
+    app.route(ROUTE);
+    for (name, build) in [("12.0", 1), ("12.0", 2), ("12.1", 1)] {
+        let made = freeze(&app, name, json!({})).expect(201).json();
+        assert_eq!(made["build"], build);
+    }
+    delete(&app, "12.0").expect(204);
+    advance(&app, "opt_in");
+    assert_eq!(
+        freeze(&app, "12.0", json!({})).expect(201).json()["build"],
+        3
+    );
+    delete(&app, "12.0").expect(204);
+    assert_eq!(
+        freeze(&app, "12.0", json!({})).expect(201).json()["build"],
+        4
+    );
+    assert_eq!(manifest(&app, "12.0").head().build, 4);
+    publish(&app, "12.0").expect(200);
+    assert_eq!(
+        freeze(&app, "12.1", json!({})).expect(201).json()["build"],
+        2
+    );
 }
 
 fn a_draft_is_frozen_again_until_it_is_published(engine: Engine) {

@@ -157,7 +157,7 @@ impl Services {
                     next.name
                 )));
             }
-            work.tx.remove_release(key, name)?;
+            work.tx.remove_release(before)?;
             let record = (described(before), Value::Null);
             work.record("release_delete", None, Some(key), reason, record);
             Ok(())
@@ -269,7 +269,7 @@ fn expected<'a>(
 fn next(
     request: &Freeze,
     before: Option<&Release>,
-    work: &Work<'_, '_>,
+    work: &mut Work<'_, '_>,
 ) -> Result<Release, Failure> {
     if before.is_some_and(Release::is_published) {
         return Err(Failure::Conflict(format!(
@@ -277,6 +277,13 @@ fn next(
             request.name
         )));
     }
+    let last = match before {
+        Some(before) => before.build,
+        // A number stands for one content for ever, also when that was deleted.
+        None => work
+            .tx
+            .last_removed_build(&request.environment, &request.name)?,
+    };
     let kept = |of: fn(&Release) -> &Option<ReleaseName>| before.and_then(|b| of(b).clone());
     let based_on = request.based_on.clone();
     let based_on = based_on.or_else(|| kept(|before| &before.based_on));
@@ -285,7 +292,7 @@ fn next(
     Ok(Release {
         environment: request.environment.clone(),
         name: request.name.clone(),
-        build: before.map_or(1, |before| before.build + 1),
+        build: last + 1,
         state: ReleaseState::Draft,
         // A patch comes after what it patches.
         after: after.or_else(|| based_on.clone()),

@@ -7,7 +7,7 @@ use switchover::{ReleaseName, RouteKey, Stage};
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::release::{FrozenStage, Release, ReleaseState};
 use crate::store::rows::{corrupt, count, counted, read, time};
-use crate::store::schema::{release_stages, releases};
+use crate::store::schema::{release_builds, release_stages, releases};
 use crate::store::{StoreError, Tx, dialect};
 
 /// All but the manifest, which can be megabytes.
@@ -168,23 +168,52 @@ impl Tx<'_> {
         Ok(dialect::insert_release_stages(self.connection, &rows)?)
     }
 
-    /// Removes a draft.
+    /// Removes a draft; its last build stays on record.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when it is no draft any more.
-    pub fn remove_release(
-        &mut self,
-        environment: &EnvironmentKey,
-        name: &ReleaseName,
-    ) -> Result<(), StoreError> {
+    pub fn remove_release(&mut self, release: &Release) -> Result<(), StoreError> {
+        let (environment, name) = (release.environment.as_str(), release.name.as_str());
         let removed = diesel::delete(
             releases::table
-                .filter(releases::environment.eq(environment.as_str()))
-                .filter(releases::name.eq(name.as_str()))
+                .filter(releases::environment.eq(environment))
+                .filter(releases::name.eq(name))
                 .filter(releases::state.eq(DRAFT)),
         )
         .execute(self.connection)?;
-        written(removed)
+        written(removed)?;
+        diesel::delete(
+            release_builds::table
+                .filter(release_builds::environment.eq(environment))
+                .filter(release_builds::name.eq(name)),
+        )
+        .execute(self.connection)?;
+        diesel::insert_into(release_builds::table)
+            .values((
+                release_builds::environment.eq(environment),
+                release_builds::name.eq(name),
+                release_builds::build.eq(count(release.build)),
+            ))
+            .execute(self.connection)?;
+        Ok(())
+    }
+
+    /// The last build of the drafts of this name that were removed; 0 when there were none.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn last_removed_build(
+        &mut self,
+        environment: &EnvironmentKey,
+        name: &ReleaseName,
+    ) -> Result<u64, StoreError> {
+        let build: Option<i64> = release_builds::table
+            .filter(release_builds::environment.eq(environment.as_str()))
+            .filter(release_builds::name.eq(name.as_str()))
+            .select(release_builds::build)
+            .first(self.connection)
+            .optional()?;
+        build.map_or(Ok(0), |build| counted("release_builds.build", build))
     }
 
     /// The stages of a route in the published releases of an environment, in the order in which those

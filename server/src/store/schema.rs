@@ -141,6 +141,9 @@ diesel::table! {
     }
 }
 diesel::table! {
+    release_builds (environment, name) { environment -> Text, name -> Text, build -> BigInt, }
+}
+diesel::table! {
     censuses (environment, site) {
         environment -> Text, site -> Text, release -> Nullable<Text>, taken_at -> Timestamp,
         imported_at -> Timestamp, imported_by -> Text, overrides -> Text, ignored -> Text,

@@ -122,6 +122,7 @@ impl TestDatabase {
             "idempotency",
             "releases",
             "release_stages",
+            "release_builds",
             "censuses",
         ]
         .map(|table| {
