@@ -80,14 +80,14 @@ run() {
     printf '%s$ switchover%s\n' "$who" "${words//$here\//}"
     answer=$(SWITCHOVER_TOKEN=$(cat "$work/$who.token") "$switchover" "$@" 2>&1) || status=$?
     answer=${answer//$work\//}
-    [ -z "$answer" ] || printf '%s\n' "$answer" | head -n "${lines:-1000}"
+    [ -z "$answer" ] || printf '%s\n' "$answer" | sed -n "1,${lines:-1000}p"
     [ "$status" -eq "$wanted" ] || fail "exit status $status where $wanted was expected"
 }
 
 # as PERSON ARGUMENT…: a command that has to succeed.
 as() { run 0 "$@"; }
 
-# refused PERSON ARGUMENT…: a command that the server has to refuse.
+# refused PERSON ARGUMENT…: a command that the server has to refuse; why stands behind it, as `told`.
 refused() { run 1 "$@"; }
 
 # told TEXT…: all of this stands in the last answer.
@@ -200,11 +200,13 @@ step "The routes"
 as ada route import "$here/routes.json"
 told "imported 115 routes"
 refused ann halt $route dev --reason "I only look"
+told "needs the role operator"
 
 say "One more route, that nobody has built yet, goes through its preparation"
 as otto route add gitaly.RepositoryService/ObjectFormat --operation read --owner gitaly --prepare
 told "analysis"
 refused mia promote object_format dev --reason "too early"
+told "is not ready"
 as otto prepare object_format estimate --estimate 5 --priority 1 --reason "looked at the callers"
 as mia prepare object_format move-ahead --reason "a week is worth it"
 as otto backlog
@@ -219,6 +221,7 @@ step "What this route needs: a policy, days, a plan"
 say "The policy gitaly, less what running applications report; taking gates away is for an admin"
 as ada policy write "$here/policy.json" --reason "no application reports in this walk"
 refused mia route update $route --policy gitaly_walk --reason "fewer gates"
+told "needs the role admin"
 as ada route update $route --policy gitaly_walk --reason "no application reports in this walk"
 as mia route schedule $route \
     "production.opt_in=$(day_in 4)" "production.opt_out=$(day_in 12)" \
@@ -284,6 +287,7 @@ step "Acceptance testing in production: a window with an end and a share"
 hours_pass 20
 say "There is no other way in: nobody turns it on here before it is accepted"
 refused mia setting $route production on --reason "just a moment"
+told "only within an acceptance window"
 as mia acceptance $route production --until "$(time_in 1)" --percent 5 --cohort project-1 \
     --reason "a twentieth of the projects, for a day"
 path "new path" production --key project-1
@@ -295,7 +299,11 @@ tick otto "Halt it once" "the drill of today"
 say "The window closes by itself"
 hours_pass 24
 for _ in $(seq 100); do
-    if ask route show $route | grep -q "window"; then sleep 0.1; else break; fi
+    answer=$(ask route show $route)
+    case $answer in
+    *window*) sleep 0.1 ;;
+    *) break ;;
+    esac
 done
 as ann history $route --environment production --limit 1
 told acceptance_close
@@ -367,6 +375,7 @@ path "new path, because env_on" on-prem --env $flag=1
 as mia release create 17.5.0 --reason "feature freeze"
 told "is a draft"
 refused max release create 17.6.0 --after 17.4.0 --reason "after a release that there is not"
+told "there is no release 17.4.0"
 as mia release publish 17.5.0 --reason "17.5.0 is out"
 as mia release manifest 17.5.0 --output "$work/17.5.0.json"
 
@@ -454,10 +463,12 @@ echo "exit status 1: an override stops working"
 step "Retired"
 
 refused otto halt $route production --reason "is there a way back?"
+told "where a halt has no effect"
 as mia route retire $route --reason "the old path is gone from the code"
 told "is retired"
 path "new path, because mandatory" on-prem --env $flag=0
 refused ada demote $route dev --to opt_out --break-glass --reason "and now?"
+told "which is final"
 
 step "What is on record"
 
