@@ -63,6 +63,9 @@ impl Claims {
     }
 }
 
+const RESERVED: &str =
+    "`system` and what begins with `guard:` is the server itself, and nobody else";
+
 /// Why a key cannot be had or a token is not good.
 #[derive(Debug)]
 pub struct TokenError(String);
@@ -130,6 +133,9 @@ impl TokenKeys {
                 "a token lives longer than 0 and at most {LONGEST_TTL_DAYS} days"
             )));
         }
+        if Actor::is_reserved(&actor.subject) {
+            return Err(TokenError(RESERVED.to_owned()));
+        }
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(self.id.clone());
         let claims = Claims {
@@ -182,6 +188,9 @@ impl TokenKeys {
             .claims;
         if claims.sub.is_empty() || claims.sub.len() > 200 || claims.jti.is_empty() {
             return Err(refused("the token names nobody"));
+        }
+        if Actor::is_reserved(&claims.sub) {
+            return Err(refused(RESERVED));
         }
         Ok(claims)
     }

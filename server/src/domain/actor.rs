@@ -64,6 +64,13 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Whether only the server itself acts under this name.
+    #[must_use]
+    pub fn is_reserved(subject: &str) -> bool {
+        let subject = subject.trim().to_lowercase();
+        subject == "system" || subject.starts_with("guard:")
+    }
+
     /// The server itself, acting on what somebody ordered earlier (an acceptance window's end).
     #[must_use]
     pub fn system() -> Actor {

@@ -6,6 +6,7 @@ use switchover::Stage;
 use crate::domain::approval::{Approval, ApprovalDigest};
 use crate::domain::facts::Facts;
 use crate::domain::plan::Plan;
+use crate::domain::promoted::promoted;
 use crate::domain::rollout::Rollout;
 use crate::domain::runbook::Runbook;
 
@@ -15,6 +16,7 @@ impl ApprovalDigest {
     #[must_use]
     pub fn of(facts: &Facts, rollout: &Rollout, to: Stage) -> ApprovalDigest {
         let spec = &facts.route.spec;
+        let promoted = promoted(rollout, to, facts);
         // serde_json keeps its maps sorted, so equal facts are equal bytes.
         let approved = json!({
             "route": rollout.route,
@@ -26,7 +28,10 @@ impl ApprovalDigest {
                 "name": facts.policy.name,
                 "gates": facts.policy.rules(to, &facts.environment),
                 "ramp": facts.policy.ramp,
+                "guards": facts.policy.guards,
             },
+            "endpoint": spec.endpoint,
+            "operation": spec.operation,
             "evidence": facts.proof.evidence,
             "plan": facts.proof.plan.as_ref().map(Plan::digest),
             "links": spec.links,
@@ -35,6 +40,12 @@ impl ApprovalDigest {
                 "setting": rollout.setting,
                 "include": rollout.include,
                 "exclude": rollout.exclude,
+                // A promotion closes a window, and takes back what was set before it.
+                "promoted": {
+                    "setting": promoted.setting,
+                    "include": promoted.include,
+                    "exclude": promoted.exclude,
+                },
                 "ramp_group": spec.ramp_group,
                 "requires": spec.requires,
             },
@@ -50,14 +61,19 @@ impl Facts {
         let digest = ApprovalDigest::of(self, rollout, to);
         let mut counting: Vec<&Approval> = Vec::new();
         for approval in &self.proof.approvals {
-            let of_another = approval.approver != self.actor.subject;
+            let of_another = !is_same_person(&approval.approver, &self.actor.subject);
             let once = !counting
                 .iter()
-                .any(|other| other.approver == approval.approver);
+                .any(|other| is_same_person(&other.approver, &approval.approver));
             if approval.to == to && of_another && once && approval.digest == digest {
                 counting.push(approval);
             }
         }
         counting
     }
+}
+
+/// Addresses differ by more than their case where people do.
+fn is_same_person(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
 }

@@ -30,10 +30,12 @@ pub struct Freeze {
 }
 
 impl Freeze {
-    /// Whether it is in force.
+    /// Whether it is in force. One that was opened for at once is from the moment that it is seen: by
+    /// the clock it could be later for a change that waited for it, or on another node.
     #[must_use]
     pub fn is_open(&self, now: DateTime<Utc>) -> bool {
-        self.closed_at.is_none() && self.from <= now && self.until.is_none_or(|until| now < until)
+        let begun = self.from <= now || self.from <= self.opened_at;
+        self.closed_at.is_none() && begun && self.until.is_none_or(|until| now < until)
     }
 
     /// Whether it applies there.

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use switchover::{EnvironmentKind, Percent, RouteKey, Setting, Stage};
+use switchover::{Percent, RouteKey, Setting, Stage};
 
 use crate::domain::actor::Role;
 use crate::domain::drill::Drill;
@@ -13,6 +13,7 @@ use crate::domain::exposure::Cohort;
 use crate::domain::facts::Facts;
 use crate::domain::gate::{GateReport, GateState};
 use crate::domain::policy::GateKind;
+use crate::domain::promoted::{closed, promoted};
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::{Halt, Rollout};
 use crate::domain::window::{close_window, open_window};
@@ -274,30 +275,16 @@ fn promote(
         let gates = facts.missing(rollout, to);
         return Err(Refusal::GatesNotMet { to, gates });
     }
-    close_window(after, environment);
-    if to == Stage::Mandatory {
-        if !after.exposure(environment.kind).is_total() {
-            return Err(Refusal::InvalidTransition(format!(
-                "not every key of `{route}` takes the new path in {0} yet: set it to \
-                 stage_default, on or a ramp of 100 % and empty its excluded cohort first \
-                 (switchover setting {route} {0} stage_default --reason …)",
-                environment.key
-            )));
-        }
-        after.setting = Setting::StageDefault;
-        after.include = Cohort::new();
-        after.exclude = Cohort::new();
+    let is_total = closed(rollout, facts).exposure(environment.kind).is_total();
+    if to == Stage::Mandatory && !is_total {
+        return Err(Refusal::InvalidTransition(format!(
+            "not every key of `{route}` takes the new path in {0} yet: set it to stage_default, on \
+             or a ramp of 100 % and empty its excluded cohort first (switchover setting {route} {0} \
+             stage_default --reason …)",
+            environment.key
+        )));
     }
-    // An installation of others follows no ramp: there the stage's default is the next step.
-    let follows_ramps = environment.kind == EnvironmentKind::Hosted;
-    if to == Stage::OptIn && facts.policy.has_ramp() && follows_ramps {
-        // Never from none to all: the ramp begins at nothing.
-        after.setting = Setting::Ramp {
-            percent: Percent::ZERO,
-        };
-        after.include = Cohort::new();
-    }
-    after.stage = to;
+    *after = promoted(rollout, to, facts);
     Ok(gates)
 }
 

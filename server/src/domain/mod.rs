@@ -27,6 +27,7 @@ pub mod naming;
 pub mod plan;
 pub mod policy;
 pub mod preparation;
+mod promoted;
 pub mod refusal;
 pub mod release;
 pub mod report;

@@ -152,6 +152,18 @@ impl Policy {
         &BUILT_IN
     }
 
+    /// A policy that asks for nothing, for changes that need none of it.
+    #[must_use]
+    pub fn without_gates(name: PolicyName) -> Policy {
+        Policy {
+            name,
+            description: String::new(),
+            gates: BTreeMap::new(),
+            ramp: Vec::new(),
+            guards: Vec::new(),
+        }
+    }
+
     /// The gates of a promotion to this stage in this environment.
     #[must_use]
     pub fn rules(&self, to: Stage, environment: &Environment) -> Vec<Rule> {
@@ -186,7 +198,7 @@ impl Policy {
                 places.iter().any(|(kind, guarded)| {
                     theirs.applies(*kind, *guarded)
                         && !mine.iter().any(|rule| {
-                            rule.applies(*kind, *guarded) && rule.is_as_strict_as(theirs)
+                            rule.applies(*kind, *guarded) && rule.is_as_strict_as(theirs, *kind)
                         })
                 })
             })

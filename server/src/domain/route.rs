@@ -12,7 +12,7 @@ use crate::domain::policy::{Numbers, PolicyName};
 use crate::domain::preparation::Preparation;
 use crate::domain::refusal::Refusal;
 use crate::domain::schedule::Schedule;
-use crate::domain::text::bounded;
+use crate::domain::text::{bounded, misleads};
 
 /// What a call of the route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,9 +244,11 @@ pub fn is_address(link: &str) -> bool {
     let rest = link
         .strip_prefix("https://")
         .or_else(|| link.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+    // Who puts a password before the host would have it kept for ever.
+    host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
         && link.len() <= 2_000
-        && !link.chars().any(|c| c.is_whitespace() || c.is_control())
+        && !link.chars().any(|c| c.is_whitespace() || misleads(c))
 }
 
 struct Checker<'a>(&'a mut Vec<FieldError>);

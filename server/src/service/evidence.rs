@@ -8,6 +8,9 @@ use crate::service::rollout::{Target, load};
 use crate::service::route::lock_rollouts;
 use crate::service::{Answer, Ctx, Failure, Render, Services};
 
+/// The most pieces of evidence about one route: every promotion reads them.
+const MOST_EVIDENCE: usize = 1_000;
+
 /// Evidence as somebody gives it.
 #[derive(Clone, Debug)]
 pub struct NewEvidence {
@@ -37,6 +40,12 @@ impl Services {
         self.change(ctx, render, |work| {
             lock_rollouts(work, &target.route)?;
             load(work.tx, target)?;
+            if work.tx.evidence(&target.route)?.len() >= MOST_EVIDENCE {
+                return Err(Failure::Conflict(format!(
+                    "`{}` has {MOST_EVIDENCE} pieces of evidence, and more there cannot be",
+                    target.route
+                )));
+            }
             let evidence = Evidence {
                 id: uuid::Uuid::now_v7().to_string(),
                 route: target.route.clone(),

@@ -12,6 +12,9 @@ use crate::service::route::lock_all_environments;
 use crate::service::work::Work;
 use crate::service::{Answer, Ctx, Failure, Render, Services};
 
+/// The most freezes that are open or still to come: every change reads them.
+const MOST_FREEZES: usize = 100;
+
 /// A freeze as somebody wants it.
 #[derive(Clone, Debug)]
 pub struct NewFreeze {
@@ -45,6 +48,12 @@ impl Services {
                 ));
             }
             lock(work, &new.environments)?;
+            if work.tx.freezes(Some(work.now))?.len() >= MOST_FREEZES {
+                return Err(Failure::Conflict(format!(
+                    "{MOST_FREEZES} freezes are open or still to come: close some first \
+                     (switchover freeze list)"
+                )));
+            }
             let freeze = Freeze {
                 id: uuid::Uuid::now_v7().to_string(),
                 environments: new.environments.clone(),

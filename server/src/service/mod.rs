@@ -254,18 +254,18 @@ impl Services {
         render: Render<'_, T>,
         work: impl FnOnce(&mut Work<'_, '_>) -> Result<T, Failure>,
     ) -> Result<Answer, Failure> {
-        let now = self.now();
         let changed = self.store.write::<_, Failure>(|tx| {
             if let Some(answer) = replay(tx, ctx)? {
                 return Ok((answer, BTreeSet::new()));
             }
             if let Some(key) = &ctx.idempotency {
-                tx.claim_receipt(key, now).map_err(|error| match error {
-                    StoreError::Duplicate => Failure::JustDone,
-                    other => Failure::Store(other),
-                })?;
+                tx.claim_receipt(key, self.now())
+                    .map_err(|error| match error {
+                        StoreError::Duplicate => Failure::JustDone,
+                        other => Failure::Store(other),
+                    })?;
             }
-            let mut unit = Work::new(tx, ctx, now);
+            let mut unit = Work::new(tx, ctx, &self.clock);
             let done = work(&mut unit)?;
             let touched = unit.finish()?;
             let receipt = render(&done);

@@ -31,6 +31,9 @@ impl Services {
                 return Ok(same.clone());
             }
             let version = work.tx.add_policy(&policy, &by, work.now)?;
+            let relaxes = before
+                .as_ref()
+                .is_some_and(|before| policy.is_laxer_than(&before.policy));
             let described = |policy: &Policy, version: u32| {
                 json!({ "name": policy.name, "version": version, "document": policy })
             };
@@ -40,7 +43,13 @@ impl Services {
                 }),
                 described(&policy, version),
             );
-            work.record("policy", None, None, reason.as_str(), record);
+            // Taking gates away is shown in red, whichever way it is done.
+            let action = if relaxes {
+                "break_glass_policy"
+            } else {
+                "policy"
+            };
+            work.record(action, None, None, reason.as_str(), record);
             Ok(StoredPolicy {
                 policy: policy.clone(),
                 version,

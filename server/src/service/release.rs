@@ -7,8 +7,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use switchover::{
-    Entry, Manifest, ManifestError, ManifestHead, ReleaseName, RouteKey, Stage, write_manifest,
-    write_payload,
+    Entry, Manifest, ManifestError, ManifestHead, Percent, ReleaseName, RouteKey, Setting, Stage,
+    write_manifest, write_payload,
 };
 
 use crate::domain::approval::hex;
@@ -365,10 +365,22 @@ fn frozen_stages(
     let entries = manifest.table().entries().iter();
     Ok(entries
         .filter_map(|(route, entry)| match entry {
-            Entry::Known(rollout) => Some((route.clone(), rollout.stage)),
-            Entry::Unrecognized => None,
+            // A stage that installations do not get, because it was frozen halted or lowered, is
+            // not carried.
+            Entry::Known(rollout) if !is_held_back(rollout) => Some((route.clone(), rollout.stage)),
+            _ => None,
         })
         .collect())
+}
+
+/// Whether fewer keys take the new path than its stage would let.
+fn is_held_back(rollout: &switchover::Rollout) -> bool {
+    let lowered = match rollout.setting {
+        Setting::StageDefault | Setting::On => false,
+        Setting::Off => true,
+        Setting::Ramp { percent } => percent != Percent::HUNDRED,
+    };
+    rollout.stage != Stage::Mandatory && (rollout.halted || lowered || !rollout.exclude.is_empty())
 }
 
 fn on_record(

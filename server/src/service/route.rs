@@ -279,6 +279,7 @@ pub(super) fn lock_rollouts(work: &mut Work<'_, '_>, key: &RouteKey) -> Result<(
     for environment in by_key {
         work.tx.lock_rollout(key, environment, None)?;
     }
+    work.refresh();
     Ok(())
 }
 

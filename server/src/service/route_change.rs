@@ -111,7 +111,8 @@ fn apply_patch(
     if publishes {
         for (_, environment) in &found.rollouts {
             let revision = work.revision(&environment.key)?;
-            work.tx.republish(key, &environment.key, revision)?;
+            work.tx
+                .republish(key, &environment.key, revision, work.now)?;
         }
     }
     let record = (described(before), described(&after));

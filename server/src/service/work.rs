@@ -14,7 +14,7 @@ use crate::domain::lifecycle::{Command, plan};
 use crate::domain::policy::{Policy, PolicyName};
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
-use crate::service::{Ctx, Failure, epoch};
+use crate::service::{Clock, Ctx, Failure, epoch};
 use crate::store::{NewPromotion, StoreError, Tx};
 
 /// The unit of work. Audit entries are appended when it finishes, so that the head of the chain is
@@ -23,6 +23,7 @@ pub(super) struct Work<'a, 't> {
     pub(super) tx: &'a mut Tx<'t>,
     pub(super) ctx: &'a Ctx,
     pub(super) now: DateTime<Utc>,
+    clock: &'a Clock,
     shared: Shared,
     drafts: Vec<AuditDraft>,
     revisions: BTreeMap<EnvironmentKey, u64>,
@@ -72,15 +73,21 @@ impl Shared {
 }
 
 impl<'a, 't> Work<'a, 't> {
-    pub(super) fn new(tx: &'a mut Tx<'t>, ctx: &'a Ctx, now: DateTime<Utc>) -> Work<'a, 't> {
+    pub(super) fn new(tx: &'a mut Tx<'t>, ctx: &'a Ctx, clock: &'a Clock) -> Work<'a, 't> {
         Work {
             tx,
             ctx,
-            now,
+            now: clock(),
+            clock,
             shared: Shared::default(),
             drafts: Vec::new(),
             revisions: BTreeMap::new(),
         }
+    }
+
+    /// Looks at the clock again: who waited for a lock acts after whoever held it.
+    pub(super) fn refresh(&mut self) {
+        self.now = self.now.max((self.clock)());
     }
 
     /// A route that must exist.
@@ -108,7 +115,9 @@ impl<'a, 't> Work<'a, 't> {
                 return Err(absent(self.tx, route, environment)?);
             }
         }
-        Ok(self.tx.lock_environment(environment)?)
+        self.tx.lock_environment(environment)?;
+        self.refresh();
+        Ok(())
     }
 
     /// The revision of this change in an environment; taken once.
@@ -187,8 +196,8 @@ impl<'a, 't> Work<'a, 't> {
         Ok((transition.before().clone(), transition.after().clone()))
     }
 
-    /// What a command is judged by. Only a change of stage looks at proof and at other rollouts: a
-    /// halt of thousands need not.
+    /// What a command is judged by. What can only make things safer looks neither at policies nor at
+    /// freezes: a halt works whatever state they are in. Only a promotion looks at proof.
     pub(super) fn facts(
         &mut self,
         route: &Route,
@@ -196,14 +205,23 @@ impl<'a, 't> Work<'a, 't> {
         command: &Command,
         reason: &str,
     ) -> Result<Facts, StoreError> {
-        let moves = matches!(command, Command::Promote { .. } | Command::Demote { .. });
-        let proof = if moves {
-            proof(self.tx, route, environment)?
-        } else {
-            Proof::default()
-        };
         let who = (self.ctx, reason, self.now);
-        facts(self.tx, &mut self.shared, (route, environment), who, proof)
+        let place = (route, environment);
+        match command {
+            Command::Halt => Ok(safe_facts(place, who, Proof::default())),
+            Command::Demote { .. } => {
+                let proof = Proof {
+                    dependents: dependents(self.tx, route, environment)?,
+                    ..Proof::default()
+                };
+                Ok(safe_facts(place, who, proof))
+            }
+            Command::Promote { .. } => {
+                let proof = proof(self.tx, route, environment)?;
+                facts(self.tx, &mut self.shared, place, who, proof)
+            }
+            _ => facts(self.tx, &mut self.shared, place, who, Proof::default()),
+        }
     }
 
     /// Puts something on record.
@@ -270,7 +288,36 @@ pub(super) fn facts(
     })
 }
 
-/// What a change of stage is judged by besides.
+/// What a change is judged by that raises nothing.
+fn safe_facts(
+    (route, environment): (&Route, &Environment),
+    (ctx, reason, now): (&Ctx, &str, DateTime<Utc>),
+    proof: Proof,
+) -> Facts {
+    Facts {
+        actor: ctx.actor.clone(),
+        reason: reason.to_owned(),
+        now,
+        policy: Policy::without_gates(route.spec.policy.clone()),
+        freezes: Vec::new(),
+        route: route.clone(),
+        environment: environment.clone(),
+        proof,
+    }
+}
+
+/// The routes that require this one, and their stage here.
+fn dependents(
+    tx: &mut Tx<'_>,
+    route: &Route,
+    environment: &Environment,
+) -> Result<Vec<(RouteKey, Stage)>, StoreError> {
+    let dependents = tx.dependents(&route.spec.key)?;
+    let dependents: Vec<&str> = dependents.iter().map(String::as_str).collect();
+    stages(tx, &dependents, &environment.key)
+}
+
+/// What a promotion is judged by besides.
 pub(super) fn proof(
     tx: &mut Tx<'_>,
     route: &Route,
@@ -296,9 +343,7 @@ pub(super) fn proof(
         .collect();
     let requires: Vec<&str> = route.spec.requires.iter().map(RouteKey::as_str).collect();
     let required = stages(tx, &requires, &environment.key)?;
-    let dependents = tx.dependents(key)?;
-    let dependents: Vec<&str> = dependents.iter().map(String::as_str).collect();
-    let dependents = stages(tx, &dependents, &environment.key)?;
+    let dependents = dependents(tx, route, environment)?;
     let next = of(environment).and_then(|rollout| rollout.stage.next());
     let approvals = match next {
         Some(next) => tx.approvals(key, &environment.key, Some(next))?,

@@ -138,7 +138,7 @@ impl Tx<'_> {
     }
 
     /// Has a route's rollout published anew at this revision: what the route says of itself has
-    /// changed.
+    /// changed, and with it what its keys take.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -147,13 +147,18 @@ impl Tx<'_> {
         route: &RouteKey,
         environment: &EnvironmentKey,
         published_at: u64,
+        now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         diesel::update(
             rollouts::table
                 .filter(rollouts::route.eq(route.as_str()))
                 .filter(rollouts::environment.eq(environment.as_str())),
         )
-        .set(rollouts::published_at.eq(count(published_at)))
+        .set((
+            rollouts::published_at.eq(count(published_at)),
+            rollouts::changed_at.eq(time(now)),
+            rollouts::revision.eq(rollouts::revision + 1),
+        ))
         .execute(self.connection)?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use chrono::Duration;
 use serde_json::json;
-use switchover::{EnvironmentKind, Stage};
+use switchover::Stage;
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::facts::Facts;
@@ -85,12 +85,8 @@ pub(super) fn incident(facts: &Facts) -> GateReport {
 }
 
 pub(super) fn soak(rule: &Rule, rollout: &Rollout, facts: &Facts) -> GateReport {
-    let on_prem = facts.environment.kind == EnvironmentKind::OnPrem;
-    let days = rule
-        .number("on_prem_days")
-        .filter(|_| on_prem)
-        .or(rule.number("days"))
-        .unwrap_or_default();
+    let days = rule.number_in("days", facts.environment.kind);
+    let days = days.unwrap_or_default();
     let full_days = rule.number("full_exposure_days").unwrap_or_default();
     let wanted = span(days.max(full_days));
     let lasted = facts.now - rollout.changed_at;

@@ -142,7 +142,10 @@ pub(super) fn census(rule: &Rule, facts: &Facts) -> GateReport {
             ),
         );
     }
-    let off: Vec<_> = fresh
+    // An old report of an override stands until the site says otherwise.
+    let off: Vec<_> = facts
+        .proof
+        .censuses
         .iter()
         .filter(|census| census.overrides.get(flag) == Some(&false))
         .map(|census| &census.site)

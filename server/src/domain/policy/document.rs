@@ -7,7 +7,7 @@ use switchover::{Percent, Stage};
 
 use crate::domain::field::FieldError;
 use crate::domain::policy::rule::Scope;
-use crate::domain::policy::{GateKind, Guard, Number, Policy, PolicyName, RampStep, Rule};
+use crate::domain::policy::{GateKind, Guard, Measure, Number, Policy, PolicyName, RampStep, Rule};
 use crate::domain::text::bounded;
 
 /// The largest document of a policy, in bytes.
@@ -132,9 +132,7 @@ impl Policy {
         if first == "guards" {
             let guard = self.guards.iter_mut().find(|guard| guard.name == second);
             let guard = guard.filter(|_| third == "limit").ok_or(unknown)?;
-            if !(value > 0.0 && value.is_finite()) {
-                return Err("must be above 0".to_owned());
-            }
+            check_limit(guard.measure, value)?;
             return Ok(&mut guard.limit);
         }
         let rule = first
@@ -270,12 +268,25 @@ fn check_guards(guards: &[Guard], errors: &mut Vec<FieldError>) {
                           underscores";
             errors.push(FieldError::new(format!("guards[{index}].name"), detail));
         }
-        if !(guard.limit > 0.0 && guard.limit.is_finite()) {
-            errors.push(FieldError::new(
-                format!("guards[{index}].limit"),
-                "must be above 0",
-            ));
+        if let Err(detail) = check_limit(guard.measure, guard.limit) {
+            errors.push(FieldError::new(format!("guards[{index}].limit"), detail));
         }
+    }
+}
+
+/// A limit that could never be passed would be no guard.
+fn check_limit(measure: Measure, limit: f64) -> Result<(), String> {
+    let (least, most) = match measure {
+        Measure::ErrorRate | Measure::MirrorFailureRate | Measure::Inconsistency => {
+            (0.000_001, 0.5)
+        }
+        Measure::P99Ms | Measure::MirrorP99Ms => (1.0, 600_000.0),
+        Measure::MismatchesPerHour => (0.000_001, 1_000_000.0),
+    };
+    if (least..=most).contains(&limit) {
+        Ok(())
+    } else {
+        Err(format!("must be from {least} to {most}"))
     }
 }
 

@@ -219,6 +219,16 @@ impl Rule {
         })
     }
 
+    /// The same in an environment of this kind: installations may have a number of their own.
+    #[must_use]
+    pub fn number_in(&self, name: &str, kind: EnvironmentKind) -> Option<f64> {
+        let own = match (name, kind) {
+            ("days", EnvironmentKind::OnPrem) => self.number("on_prem_days"),
+            _ => None,
+        };
+        own.or_else(|| self.number(name))
+    }
+
     /// Whether it applies in such an environment.
     #[must_use]
     pub fn applies(&self, kind: EnvironmentKind, guarded: bool) -> bool {
@@ -231,28 +241,25 @@ impl Rule {
         here && (self.gate != GateKind::Release || kind == EnvironmentKind::OnPrem)
     }
 
-    /// A number as it works in installations of others: these have days of their own, or those
-    /// that hold everywhere.
-    fn in_force(&self, name: &str) -> Option<f64> {
-        match name {
-            "on_prem_days" => self.number(name).or_else(|| self.number("days")),
-            _ => self.number(name),
-        }
-    }
-
-    /// Whether whatever passes this passes `other` too.
+    /// Whether whatever passes this in an environment of this kind passes `other` too.
     #[must_use]
-    pub fn is_as_strict_as(&self, other: &Rule) -> bool {
+    pub fn is_as_strict_as(&self, other: &Rule, kind: EnvironmentKind) -> bool {
+        let numbers = self.gate.numbers().iter();
         self.gate == other.gate
-            && self.gate.numbers().iter().all(|known| {
-                match (self.in_force(known.name), other.in_force(known.name)) {
-                    (_, None) => true,
-                    (None, Some(_)) => false,
-                    (Some(mine), Some(theirs)) => match known.strict {
-                        Strict::Higher => mine >= theirs,
-                        Strict::Lower => mine <= theirs,
-                    },
-                }
-            })
+            && numbers
+                .filter(|known| known.name != "on_prem_days")
+                .all(|known| {
+                    match (
+                        self.number_in(known.name, kind),
+                        other.number_in(known.name, kind),
+                    ) {
+                        (_, None) => true,
+                        (None, Some(_)) => false,
+                        (Some(mine), Some(theirs)) => match known.strict {
+                            Strict::Higher => mine >= theirs,
+                            Strict::Lower => mine <= theirs,
+                        },
+                    }
+                })
     }
 }
