@@ -58,3 +58,6 @@ pub fn judge(rule: &Rule, to: Stage, rollout: &Rollout, facts: &Facts) -> GateRe
         GateKind::External => people::external(to, facts),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,6 +67,15 @@ pub(super) fn insufficient(
     report(gate, GateState::Insufficient, detail.into(), remedy.into())
 }
 
+/// Installations of others are judged by what hosted environments show.
+pub(super) fn no_hosted(gate: &'static str) -> GateReport {
+    insufficient(
+        gate,
+        "there is no hosted environment that could answer",
+        "add one and test the route there: switchover environment add --help",
+    )
+}
+
 pub(super) fn list(names: impl IntoIterator<Item = impl ToString>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
     names.join(", ")

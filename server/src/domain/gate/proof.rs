@@ -6,11 +6,14 @@ use switchover::EnvironmentKind;
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::evidence::{Evidence, EvidenceKind, Verdict};
 use crate::domain::facts::Facts;
-use crate::domain::gate::answer::{GateReport, GateState, fail, list, pass};
+use crate::domain::gate::answer::{GateReport, GateState, fail, list, no_hosted, pass};
 use crate::domain::rollout::Rollout;
 
 /// Evidence for every hosted environment, taken in their order and since the last demotion.
 pub(super) fn acceptance(facts: &Facts) -> GateReport {
+    if facts.proof.hosted.is_empty() {
+        return no_hosted("acceptance");
+    }
     let mut begin = facts.proof.demoted_at;
     let mut proven: Vec<EnvironmentKey> = Vec::new();
     for rollout in &facts.proof.hosted {
@@ -109,6 +112,9 @@ pub(super) fn rollback_drill(rollout: &Rollout, facts: &Facts) -> GateReport {
         EnvironmentKind::Hosted => here,
         EnvironmentKind::OnPrem => facts.proof.hosted.as_slice(),
     };
+    if asked.is_empty() {
+        return no_hosted("rollback_drill");
+    }
     let open = asked.iter().find(|rollout| !rollout.drill.is_complete());
     let Some(open) = open else {
         let names = asked.iter().map(|rollout| &rollout.environment);

@@ -5,7 +5,9 @@ use switchover::EnvironmentKind;
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::facts::{Facts, Traffic};
-use crate::domain::gate::answer::{GateReport, GateState, fail, insufficient, list, pass};
+use crate::domain::gate::answer::{
+    GateReport, GateState, fail, insufficient, list, no_hosted, pass,
+};
 use crate::domain::policy::Rule;
 
 /// The environments that answer: the one of the promotion, or for installations of others every
@@ -30,7 +32,11 @@ pub(super) fn telemetry(rule: &Rule, facts: &Facts) -> GateReport {
     let mut state = GateState::Pass;
     let mut details = Vec::new();
     let mut numbers = Vec::new();
-    for environment in answering(facts) {
+    let answering = answering(facts);
+    if answering.is_empty() {
+        return no_hosted("telemetry");
+    }
+    for environment in answering {
         let Some(traffic) = facts.proof.traffic.get(&environment) else {
             state = worse(state, GateState::Insufficient);
             details.push(format!("nothing is reported in {environment}"));
@@ -56,6 +62,9 @@ pub(super) fn telemetry(rule: &Rule, facts: &Facts) -> GateReport {
                 }
             ));
         }
+    }
+    if details.is_empty() {
+        details.push("calls are reported, and the policy sets no limit for them".to_owned());
     }
     let detail = details.join("; ");
     let report = match state {
@@ -153,7 +162,11 @@ pub(super) fn code_deployed(facts: &Facts) -> GateReport {
     let route = &facts.route.spec.key;
     let mut instances = 0;
     let (mut silent, mut lacking) = (Vec::new(), Vec::new());
-    for environment in answering(facts) {
+    let answering = answering(facts);
+    if answering.is_empty() {
+        return no_hosted("code_deployed");
+    }
+    for environment in answering {
         match facts.proof.deployed.get(&environment) {
             Some(seen) if seen.instances > 0 => {
                 instances += seen.instances;
