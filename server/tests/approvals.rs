@@ -1,5 +1,8 @@
 //! T39: nobody approves their own promotion, and an approval is of exactly what was there.
 
+mod races;
+mod voids;
+
 use serde_json::{Value, json};
 
 use crate::support::history::reviewed;

@@ -59,6 +59,11 @@ impl TestDatabase {
         self.connect().batch(&format!("BEGIN; {sql}; COMMIT"));
     }
 
+    /// The same of statements that the database may refuse: then it keeps none of them.
+    pub(crate) fn try_run(&self, sql: &str) -> QueryResult<()> {
+        self.connect().transaction(sql)
+    }
+
     /// One number.
     pub(crate) fn number(&self, sql: &str) -> i64 {
         #[derive(QueryableByName)]
@@ -175,6 +180,15 @@ impl Sql {
         match self {
             Sql::Sqlite(sqlite) => sqlite.batch_execute(sql).unwrap(),
             Sql::Postgres(postgres) => postgres.batch_execute(sql).unwrap(),
+        }
+    }
+    fn transaction(&mut self, sql: &str) -> QueryResult<()> {
+        match self {
+            Sql::Sqlite(sqlite) => {
+                sqlite.batch_execute("PRAGMA foreign_keys = ON")?;
+                sqlite.transaction(|sqlite| sqlite.batch_execute(sql))
+            }
+            Sql::Postgres(postgres) => postgres.transaction(|postgres| postgres.batch_execute(sql)),
         }
     }
 }
