@@ -31,8 +31,10 @@ mod doors;
 mod environments;
 #[cfg(feature = "test-clock")]
 mod example;
+mod exposure;
 mod freezes;
 mod gate_commands;
+mod gates;
 mod halts;
 mod lifecycle;
 mod migrations;

@@ -1,0 +1,332 @@
+//! What raises nothing: it is carried out, and nobody takes the new path who did not before.
+
+use super::Scene::{Ramp, Untested};
+use super::operations::{
+    ADMIN, OPERATOR, REASON, Row, TO_OPT_IN, frozen, markdown, never, probe, ramp,
+};
+
+pub(super) const TABLE: &[Row] = &[
+    // What takes exposure away, or leaves it.
+    never(
+        "DELETE routes/{route}/environments/{environment}/acceptance",
+        &[
+            frozen(
+                "routes/windowed/environments/dev/acceptance?reason=test",
+                "",
+            ),
+            probe(
+                Untested,
+                ADMIN,
+                "routes/base/environments/production/acceptance",
+                "",
+            ),
+        ],
+    ),
+    never(
+        "POST routes/{route}/environments/{environment}/halt",
+        &[frozen("routes/planned/environments/dev/halt", REASON)],
+    ),
+    never(
+        "POST routes/{route}/environments/{environment}/demotions",
+        &[
+            frozen(
+                "routes/offered/environments/on-prem/demotions",
+                r#"{"to":"ready_for_testing","reason":"test"}"#,
+            ),
+            frozen("routes/last/environments/dev/demotions", TO_OPT_IN),
+            frozen("routes/last/environments/on-prem/demotions", TO_OPT_IN),
+            probe(
+                Ramp,
+                OPERATOR,
+                "routes/last/environments/dev/demotions",
+                TO_OPT_IN,
+            ),
+            probe(
+                Untested,
+                ADMIN,
+                "routes/offered/environments/production/demotions",
+                r#"{"to":"ready_for_testing","reason":"test"}"#,
+            ),
+        ],
+    ),
+    never(
+        "POST halts",
+        &[frozen(
+            "halts",
+            r#"{"environment":"staging","routes":["tested"],"reason":"test"}"#,
+        )],
+    ),
+    // Routes begin at ready_for_testing, which exposes nobody.
+    never(
+        "POST routes",
+        &[
+            frozen(
+                "routes",
+                r#"{"endpoint":"a.B/New","operation":"read","owner":"t","policy":"open"}"#,
+            ),
+            ramp(
+                "routes",
+                r#"{"endpoint":"a.B/New","operation":"read","owner":"t"}"#,
+            ),
+            probe(
+                Untested,
+                OPERATOR,
+                "routes",
+                r#"{"endpoint":"a.B/New","operation":"read","owner":"t","policy":"open"}"#,
+            ),
+        ],
+    ),
+    never(
+        "POST routes:import",
+        &[frozen(
+            "routes:import",
+            r#"[{"endpoint":"a.B/Row","operation":"read","owner":"t","policy":"open"}]"#,
+        )],
+    ),
+    never(
+        "POST routes/{route}/preparation",
+        &[
+            frozen(
+                "routes/idea/preparation",
+                r#"{"action":"estimate","estimate":"two days","reason":"test"}"#,
+            ),
+            frozen(
+                "routes/idea/preparation",
+                r#"{"action":"move_ahead","reason":"test"}"#,
+            ),
+            frozen(
+                "routes/idea/preparation",
+                r#"{"action":"complete","phase":"client_implementation","reason":"test"}"#,
+            ),
+        ],
+    ),
+    // What promotions are judged by.
+    never(
+        "POST routes/{route}/environments/{environment}/evidence",
+        &[frozen(
+            "routes/offered/environments/dev/evidence",
+            r#"{"kind":"other","verdict":"pass","summary":"seen"}"#,
+        )],
+    ),
+    never(
+        "POST routes/{route}/environments/{environment}/approvals",
+        &[frozen(
+            "routes/offered/environments/dev/approvals",
+            r#"{"to":"opt_out"}"#,
+        )],
+    ),
+    never(
+        "DELETE routes/{route}/environments/{environment}/approvals/{id}",
+        &[frozen(
+            "routes/offered/environments/dev/approvals/APPROVAL?reason=test",
+            "",
+        )],
+    ),
+    never(
+        "PUT routes/{route}/plan",
+        &[markdown(
+            "routes/planned/plan?reason=test",
+            "# All\n\n- [ ] Look\n",
+        )],
+    ),
+    never(
+        "PATCH routes/{route}/plan",
+        &[frozen(
+            "routes/planned/plan",
+            r#"{"ordered":true,"reason":"test"}"#,
+        )],
+    ),
+    never(
+        "PATCH routes/{route}/plan/sections/{section}",
+        &[frozen(
+            "routes/planned/plan/sections/SECTION",
+            r#"{"gate":"opt_out","reason":"test"}"#,
+        )],
+    ),
+    never(
+        "PATCH routes/{route}/plan/steps/{step}",
+        &[frozen(
+            "routes/planned/plan/steps/STEP",
+            r#"{"done":true,"reason":"test"}"#,
+        )],
+    ),
+    never(
+        "DELETE routes/{route}/plan",
+        &[frozen("routes/planned/plan?reason=test", "")],
+    ),
+    never(
+        "PUT routes/{route}/runbook",
+        &[markdown(
+            "routes/planned/runbook?reason=test",
+            "switchover halt planned",
+        )],
+    ),
+    never(
+        "DELETE routes/{route}/runbook",
+        &[frozen("routes/planned/runbook?reason=test", "")],
+    ),
+    never(
+        "PUT routes/{route}/externals/{name}",
+        &[frozen(
+            "routes/planned/externals/dns",
+            r#"{"owner":"ada@example.com","description":"dns","reason":"test"}"#,
+        )],
+    ),
+    never(
+        "POST routes/{route}/externals/{name}/confirmation",
+        &[frozen("routes/planned/externals/dns/confirmation", "{}")],
+    ),
+    never(
+        "DELETE routes/{route}/externals/{name}/confirmation",
+        &[frozen(
+            "routes/planned/externals/dns/confirmation?reason=test",
+            "",
+        )],
+    ),
+    never(
+        "DELETE routes/{route}/externals/{name}",
+        &[frozen("routes/planned/externals/dns?reason=test", "")],
+    ),
+    never(
+        "POST censuses",
+        &[frozen(
+            "censuses",
+            r#"{"environment":"dev","site":"acme","taken_at":"2026-01-05T00:00:00Z","overrides":{},"reason":"test"}"#,
+        )],
+    ),
+    never(
+        "DELETE censuses/{environment}/{site}",
+        &[frozen("censuses/dev/acme?reason=test", "")],
+    ),
+    never(
+        "POST releases",
+        &[
+            frozen(
+                "releases",
+                r#"{"environment":"on-prem","name":"17.5.0","reason":"test"}"#,
+            ),
+            frozen(
+                "releases",
+                r#"{"environment":"on-prem","name":"17.6.0","reason":"test"}"#,
+            ),
+        ],
+    ),
+    never(
+        "POST releases/{environment}/{release}/publish",
+        &[frozen("releases/on-prem/17.5.0/publish", REASON)],
+    ),
+    never(
+        "DELETE releases/{environment}/{release}",
+        &[frozen("releases/on-prem/17.6.0?reason=test", "")],
+    ),
+    // It is only asked what an SDK would decide.
+    never(
+        "POST routes/{route}/environments/{environment}/explain",
+        &[frozen(
+            "routes/offered/environments/dev/explain",
+            r#"{"key":"k0"}"#,
+        )],
+    ),
+    never("POST audit/verify", &[frozen("audit/verify", "{}")]),
+    never("POST audit/checkpoints", &[frozen("audit/checkpoints", "")]),
+    never(
+        "POST sdk-keys",
+        &[frozen("sdk-keys", r#"{"environment":"dev","name":"web"}"#)],
+    ),
+    never(
+        "DELETE sdk-keys/{id}",
+        &[frozen("sdk-keys/KEY?reason=test", "")],
+    ),
+    never(
+        "POST tokens/revocations",
+        &[frozen(
+            "tokens/revocations",
+            r#"{"jti":"0199c0de-0000-7000-8000-000000000000","reason":"test"}"#,
+        )],
+    ),
+    // A retired route was mandatory everywhere before.
+    never(
+        "POST routes/{route}/retire",
+        &[probe(Untested, ADMIN, "routes/over/retire", REASON)],
+    ),
+    // What is decided about policies and environments changes what comes after, and nothing now.
+    never(
+        "POST policies",
+        &[
+            frozen("policies", r#"{"policy":{"name":"own"},"reason":"test"}"#),
+            probe(
+                Ramp,
+                ADMIN,
+                "policies",
+                r#"{"policy":{"name":"own"},"reason":"test"}"#,
+            ),
+        ],
+    ),
+    never(
+        "DELETE policies/{policy}",
+        &[frozen("policies/own?reason=test", "")],
+    ),
+    never(
+        "PATCH environments/{environment}",
+        &[
+            frozen(
+                "environments/production",
+                r#"{"production":false,"reason":"test"}"#,
+            ),
+            frozen("environments/on-prem", r#"{"position":40,"reason":"test"}"#),
+            frozen(
+                "environments/production",
+                r#"{"position":30,"reason":"test"}"#,
+            ),
+            probe(
+                Untested,
+                ADMIN,
+                "environments/on-prem",
+                r#"{"position":40,"reason":"test"}"#,
+            ),
+            probe(
+                Untested,
+                ADMIN,
+                "environments/production",
+                r#"{"production":false,"reason":"test"}"#,
+            ),
+        ],
+    ),
+    never(
+        "POST environments",
+        &[
+            frozen(
+                "environments",
+                r#"{"key":"first","kind":"hosted","position":0}"#,
+            ),
+            frozen(
+                "environments",
+                r#"{"key":"sites","kind":"on_prem","position":20}"#,
+            ),
+            probe(
+                Untested,
+                ADMIN,
+                "environments",
+                r#"{"key":"first","kind":"hosted","position":0,"production":true}"#,
+            ),
+            probe(
+                Untested,
+                ADMIN,
+                "environments",
+                r#"{"key":"sites","kind":"on_prem","position":20}"#,
+            ),
+        ],
+    ),
+    never(
+        "POST freezes",
+        &[frozen(
+            "freezes",
+            r#"{"environments":["dev"],"reason":"another"}"#,
+        )],
+    ),
+    // What is let go again has to be raised by somebody first.
+    never(
+        "DELETE freezes/{id}",
+        &[frozen("freezes/FREEZE?reason=test", "")],
+    ),
+];
