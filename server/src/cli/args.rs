@@ -27,6 +27,16 @@ impl TargetArgs {
     }
 }
 
+/// The filters that were given, as a query.
+pub(crate) fn given<const N: usize>(
+    filters: [(&'static str, &Option<String>); N],
+) -> Vec<(&'static str, String)> {
+    filters
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.clone()?)))
+        .collect()
+}
+
 /// How a command answers that needs no server.
 #[derive(Args, Debug)]
 pub(crate) struct JsonArgs {

@@ -6,6 +6,7 @@ mod verify;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::args::given;
 use crate::cli::error::CliError;
 use crate::cli::output::{Field, Screen, moment};
 use crate::cli::session::Session;
@@ -61,16 +62,12 @@ pub(crate) fn run(file: &FileArgs, args: &AuditArgs) -> Result<(), CliError> {
 
 fn list(file: &FileArgs, args: &AuditArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
-    let filters = [
+    let query = given([
         ("route", &args.route),
         ("environment", &args.environment),
         ("by", &args.by),
         ("action", &args.action),
-    ];
-    let query: Vec<_> = filters
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.clone()?)))
-        .collect();
+    ]);
     let limit = usize::try_from(args.limit).ok();
     let reply = session.list("/audit", &query, limit)?;
     session.show(&reply, entries)

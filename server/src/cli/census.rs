@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use switchover::{FlagName, FlagOverride, Overrides, ReleaseName};
 
 use crate::cli::api::encode;
-use crate::cli::args::ReasonArgs;
+use crate::cli::args::{ReasonArgs, given};
 use crate::cli::env_file::EnvArgs;
 use crate::cli::error::CliError;
 use crate::cli::manifests::KeyArgs;
@@ -261,11 +261,7 @@ fn import(file: &FileArgs, args: &ImportArgs) -> Result<(), CliError> {
 
 fn list(file: &FileArgs, args: &ListArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
-    let query: Vec<_> = args
-        .environment
-        .iter()
-        .map(|environment| ("environment", environment.clone()))
-        .collect();
+    let query = given([("environment", &args.environment)]);
     let reply = session.list("/censuses", &query, None)?;
     session.show(&reply, |screen, page: Page<wire::Census>| {
         let header = [

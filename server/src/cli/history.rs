@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::api::encode;
+use crate::cli::args::given;
 use crate::cli::audit::entries;
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
@@ -24,11 +25,7 @@ pub(crate) struct HistoryArgs {
 
 pub(crate) fn run(file: &FileArgs, args: &HistoryArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
-    let query: Vec<_> = args
-        .environment
-        .iter()
-        .map(|environment| ("environment", environment.clone()))
-        .collect();
+    let query = given([("environment", &args.environment)]);
     let path = format!("/routes/{}/history", encode(&args.route));
     let limit = usize::try_from(args.limit).ok();
     let reply = session.list(&path, &query, limit)?;

@@ -2,9 +2,6 @@
 
 mod tree;
 
-use std::fs;
-use std::io::{self, Read as _};
-
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use switchover::Stage;
@@ -12,6 +9,7 @@ use switchover::Stage;
 use crate::cli::api::{Reply, encode};
 use crate::cli::args::ReasonArgs;
 use crate::cli::error::CliError;
+use crate::cli::files::read_text;
 use crate::cli::output::say;
 use crate::cli::session::Session;
 use crate::cli::wire::{Plan, PlanStep};
@@ -157,21 +155,11 @@ fn show(file: &FileArgs, args: &ShowArgs) -> Result<(), CliError> {
 }
 
 fn put(file: &FileArgs, args: &PutArgs) -> Result<(), CliError> {
-    let text = read(&args.from)
-        .map_err(|error| CliError::new(format!("cannot read {}: {error}", args.from)))?;
+    let text = read_text(&args.from)?;
     let session = Session::open(file, &args.client)?;
     let query = [("reason", args.reason.reason.clone())];
     let reply = session.put_markdown(&at(&args.route), &query, text)?;
     progress(&session, &reply)
-}
-
-fn read(from: &str) -> io::Result<String> {
-    if from == "-" {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    fs::read_to_string(from)
 }
 
 fn tick(file: &FileArgs, args: &StepArgs, done: bool) -> Result<(), CliError> {

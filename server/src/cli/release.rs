@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::cli::api::encode;
-use crate::cli::args::ReasonArgs;
+use crate::cli::args::{ReasonArgs, given};
 use crate::cli::error::CliError;
 use crate::cli::output::{Field, count, moment, say, say_json};
 use crate::cli::session::Session;
@@ -165,11 +165,7 @@ fn create(file: &FileArgs, args: &CreateArgs) -> Result<(), CliError> {
 
 fn list(file: &FileArgs, args: &ListArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
-    let query: Vec<_> = args
-        .environment
-        .iter()
-        .map(|environment| ("environment", environment.clone()))
-        .collect();
+    let query = given([("environment", &args.environment)]);
     let reply = session.list("/releases", &query, None)?;
     session.show(&reply, |screen, page: Page<Release>| {
         let header = [

@@ -25,14 +25,13 @@ impl Facts {
             .map(|rule| judge(rule, to, rollout, self))
             .collect()
     }
+}
 
-    /// The gates that do not pass.
-    #[must_use]
-    pub fn missing(&self, rollout: &Rollout, to: Stage) -> Vec<GateReport> {
-        let mut reports = self.gates(rollout, to);
-        reports.retain(|report| report.state != GateState::Pass);
-        reports
-    }
+/// Those of these answers that hold a promotion back.
+#[must_use]
+pub fn missing(mut reports: Vec<GateReport>) -> Vec<GateReport> {
+    reports.retain(|report| report.state != GateState::Pass);
+    reports
 }
 
 /// One gate's answer.

@@ -11,7 +11,7 @@ use crate::domain::actor::Role;
 use crate::domain::drill::Drill;
 use crate::domain::exposure::Cohort;
 use crate::domain::facts::Facts;
-use crate::domain::gate::{GateReport, GateState};
+use crate::domain::gate::{self, GateReport, GateState};
 use crate::domain::policy::GateKind;
 use crate::domain::promoted::{closed, promoted};
 use crate::domain::refusal::Refusal;
@@ -272,8 +272,10 @@ fn promote(
         report.state != GateState::Pass && !(break_glass && may_be_passed_over(report))
     };
     if gates.iter().any(holds) {
-        let gates = facts.missing(rollout, to);
-        return Err(Refusal::GatesNotMet { to, gates });
+        return Err(Refusal::GatesNotMet {
+            to,
+            gates: gate::missing(gates),
+        });
     }
     let is_total = closed(rollout, facts).exposure(environment.kind).is_total();
     if to == Stage::Mandatory && !is_total {

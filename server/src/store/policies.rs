@@ -23,6 +23,20 @@ pub struct StoredPolicy {
 }
 
 type Row = (String, i32, String, String, chrono::NaiveDateTime);
+/// The columns of a [`Row`].
+const COLUMNS: (
+    policies::name,
+    policies::version,
+    policies::document,
+    policies::created_by,
+    policies::created_at,
+) = (
+    policies::name,
+    policies::version,
+    policies::document,
+    policies::created_by,
+    policies::created_at,
+);
 
 impl Tx<'_> {
     /// The newest version of every policy, by name.
@@ -33,13 +47,7 @@ impl Tx<'_> {
         let mut found: Vec<StoredPolicy> = Policy::built_in().iter().map(built_in).collect();
         let rows = policies::table
             .filter(policies::deleted_at.is_null())
-            .select((
-                policies::name,
-                policies::version,
-                policies::document,
-                policies::created_by,
-                policies::created_at,
-            ))
+            .select(COLUMNS)
             .order((policies::name.asc(), policies::version.desc()))
             .load::<Row>(self.connection)?;
         for row in rows {
@@ -163,13 +171,7 @@ fn newest(
     connection: &mut AnyConnection,
 ) -> Result<Option<StoredPolicy>, StoreError> {
     query
-        .select((
-            policies::name,
-            policies::version,
-            policies::document,
-            policies::created_by,
-            policies::created_at,
-        ))
+        .select(COLUMNS)
         .order(policies::version.desc())
         .first::<Row>(connection)
         .optional()?

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::args::given;
 use crate::cli::error::CliError;
 use crate::cli::session::{Session, note};
 use crate::config::{ClientArgs, FileArgs};
@@ -40,18 +41,14 @@ pub(super) struct ExportArgs {
 
 pub(super) fn run(file: &FileArgs, args: &ExportArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
-    let filters = [
+    let query = given([
         ("from", &args.from),
         ("to", &args.to),
         ("route", &args.route),
         ("environment", &args.environment),
         ("by", &args.by),
         ("action", &args.action),
-    ];
-    let query: Vec<_> = filters
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.clone()?)))
-        .collect();
+    ]);
     let lines = BufReader::new(session.stream("/audit/export", &query)?);
     let progress = progress();
     let written = match &args.output {

@@ -12,7 +12,7 @@ use crate::domain::evidence::{Evidence, EvidenceKind};
 use crate::domain::external::{Confirmation, External};
 use crate::domain::facts::{Deployed, Facts, Proof, Stores, Traffic};
 use crate::domain::freeze::Freeze;
-use crate::domain::gate::GateReport;
+use crate::domain::gate::{self, GateReport};
 use crate::domain::plan::{Document, Plan};
 use crate::domain::policy::{GateKind, Policy, Rule};
 use crate::domain::release::FrozenStage;
@@ -158,7 +158,7 @@ impl World {
     /// What the gate answers, as a promotion asks it; `None` when it is not asked.
     pub(super) fn answer(&self, gate: GateKind) -> Option<GateReport> {
         let reports = self.facts.gates(&self.rollout, self.to);
-        let missing = self.facts.missing(&self.rollout, self.to);
+        let missing = gate::missing(reports.clone());
         let of = |reports: Vec<GateReport>| {
             let mut found = reports.into_iter().filter(|one| one.gate == gate.name());
             let first = found.next();
