@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::decide::Path;
-use crate::histogram::{Bucket, Buckets, Latency, OCTAVES, PER_OCTAVE};
+use crate::histogram::{Bucket, Buckets};
+use crate::latency::{Latency, OCTAVES, PER_OCTAVE};
 
 /// The most memory that one route's counters take.
 const MOST_BYTES: usize = 64 * 1024;
@@ -259,7 +260,7 @@ impl PathCells {
         stats.errors += self.errors.load(Ordering::Relaxed);
         stats.panics += self.panics.load(Ordering::Relaxed);
         stats.cancelled += self.cancelled.load(Ordering::Relaxed);
-        stats.latency.add(&self.latency);
+        self.latency.add_to(&mut stats.latency);
         stats.calls = stats.latency.count();
     }
 

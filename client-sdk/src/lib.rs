@@ -8,9 +8,11 @@
 mod bucket;
 mod decide;
 mod explain;
+mod latency;
 #[cfg(feature = "manifest")]
 mod manifest;
 mod overrides;
+mod report;
 mod rollout;
 mod snapshot;
 mod stage;
@@ -67,14 +69,20 @@ mod versions;
 pub use bucket::{BUCKETS, Seed, bucket};
 pub use decide::{Decision, Path, Plan, Reason, Rule, Verdict, decide, plan};
 pub use explain::{Explanation, Layer, explain};
+pub use latency::Latency;
 #[cfg(feature = "manifest")]
 pub use manifest::{
     InvalidManifestKey, MAX_MANIFEST_BYTES, MAX_SIGNATURES, Manifest, ManifestError, ManifestHead,
     ManifestKey, write_manifest, write_payload,
 };
 pub use overrides::{FlagOverride, Overrides};
+pub use report::{
+    Batch, Instance, InvalidBatch, MAX_BATCH_BYTES, MOST_LIMITS, Proportion, Registered, Role,
+    RouteCounts, Slow,
+};
 pub use rollout::{
-    FlagName, InvalidName, InvalidPercent, Mirror, Percent, ReleaseName, Rollout, RouteKey, Setting,
+    FlagName, InvalidName, InvalidPercent, Mirror, Percent, ReleaseName, Rollout, RouteKey,
+    Setting, Watch,
 };
 pub use snapshot::{
     ContentHash, InvalidVersion, MAX_ROUTES, MAX_SNAPSHOT_BYTES, Snapshot, SnapshotError, Version,
@@ -94,8 +102,6 @@ pub use changes::{Change, Subscription};
 pub use client::Client;
 #[cfg(feature = "client")]
 pub use counters::{PathStats, RouteStats};
-#[cfg(feature = "client")]
-pub use histogram::Latency;
 #[cfg(feature = "client")]
 pub use key::Key;
 #[cfg(feature = "client")]

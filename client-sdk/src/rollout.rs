@@ -253,6 +253,17 @@ pub struct Mirror {
     pub write: Percent,
 }
 
+/// What callers count apart for the server's guards. Limits in milliseconds, ascending.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Calls that take longer are slow.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub slow_ms: Vec<u32>,
+    /// Mirror calls that take longer are slow.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mirror_slow_ms: Vec<u32>,
+}
+
 /// A route in one environment, as a snapshot publishes it. Fields that this version does not know
 /// are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -282,6 +293,9 @@ pub struct Rollout {
     /// What also runs on the other path.
     #[serde(default, skip_serializing_if = "is_default")]
     pub mirror: Mirror,
+    /// What callers count apart.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub watch: Watch,
 }
 
 /// What is as usual is not sent: nearly every field of nearly every route.
@@ -303,6 +317,7 @@ impl Rollout {
             requires: BTreeSet::new(),
             ramp_group: None,
             mirror: Mirror::default(),
+            watch: Watch::default(),
         }
     }
 }

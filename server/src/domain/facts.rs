@@ -12,6 +12,7 @@ use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::evidence::Evidence;
 use crate::domain::external::External;
 use crate::domain::freeze::Freeze;
+use crate::domain::guard::GuardReport;
 use crate::domain::plan::Plan;
 use crate::domain::policy::Policy;
 use crate::domain::release::FrozenStage;
@@ -36,6 +37,8 @@ pub struct Facts {
     pub environment: Environment,
     /// The change freezes that are open here.
     pub freezes: Vec<Freeze>,
+    /// What the guards answer here.
+    pub guards: Vec<GuardReport>,
     /// What only a change of stage looks at.
     pub proof: Proof,
 }

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
-use switchover::{Mirror, RouteKey};
+use switchover::{Mirror, RouteKey, Watch};
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::rollout::Rollout;
@@ -103,6 +103,7 @@ impl Tx<'_> {
                         .collect::<Result<_, _>>()?,
                     ramp_group: ramp_group.map(Box::from),
                     mirror: Mirror::default(),
+                    watch: Watch::default(),
                 };
                 let published_at = counted("rollouts.published_at", published_at)?;
                 Ok((rollout.route, published_at, published))

@@ -118,6 +118,7 @@ impl World {
                 policy,
                 environment,
                 freezes: Vec::new(),
+                guards: Vec::new(),
                 proof: Proof {
                     earlier,
                     hosted: hosted.map(named).to_vec(),

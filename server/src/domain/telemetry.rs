@@ -1,0 +1,34 @@
+//! What running callers report, as the server keeps it.
+
+use chrono::{DateTime, Utc};
+use switchover::RouteCounts;
+
+use crate::domain::environment::EnvironmentKey;
+
+/// Counts of one route on one path, as one instance's batch brought them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// The order in which reports were taken, over all nodes: later ones have higher positions.
+    pub position: u64,
+    /// When it was taken, by the server's clock.
+    pub at: DateTime<Utc>,
+    /// Where.
+    pub environment: EnvironmentKey,
+    /// By whom.
+    pub instance: Reporter,
+    /// What; without latencies, which only windows keep.
+    pub counts: RouteCounts,
+}
+
+/// Who reported.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reporter {
+    /// The instance's random identity.
+    pub id: String,
+    /// What people know it by.
+    pub name: String,
+    /// The program.
+    pub application: String,
+    /// Its version.
+    pub version: String,
+}
