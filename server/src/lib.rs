@@ -9,4 +9,5 @@ pub mod manifest_key;
 pub mod publish;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 pub mod token;

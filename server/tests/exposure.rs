@@ -41,7 +41,8 @@ enum Scene {
 fn every_operation_is_in_one_class() {
     let changing = operations()
         .into_iter()
-        .filter(|operation| operation.method != "GET")
+        // With an SDK's key nothing is decided.
+        .filter(|operation| operation.method != "GET" && operation.path.starts_with("/api/"))
         .map(|operation| format!("{} {}", operation.method, operation.path))
         .map(|name| name.replace("/api/v1/", ""));
     let documented: BTreeSet<String> = changing.collect();

@@ -51,6 +51,7 @@ mod releases;
 mod routes;
 mod runbooks;
 mod stream;
+mod telemetry;
 mod tidy;
 mod tokens;
 mod vectors;

@@ -134,6 +134,22 @@ fn the_edge_knows_no_sql() {
 }
 
 #[test]
+fn telemetry_knows_no_http_no_clock_and_no_promotion() {
+    let words = [
+        "actix_web",
+        "utoipa",
+        "crate::http",
+        "crate::service",
+        "Utc::now",
+        "SystemTime",
+        "std::env",
+        "store::Tx",
+        "store::Store",
+    ];
+    assert_none(refuse("server/src/telemetry", &words, &[]));
+}
+
+#[test]
 fn rows_stay_in_the_store() {
     let words = [
         "actix_web",

@@ -26,7 +26,7 @@ const LARGEST_BODY: usize = 64 * 1024;
 /// The largest import.
 pub(crate) const LARGEST_IMPORT: usize = 8 * 1024 * 1024;
 /// What a body is, by name and by type.
-const JSON: (&str, &str) = ("JSON", "application/json");
+pub(super) const JSON: (&str, &str) = ("JSON", "application/json");
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 

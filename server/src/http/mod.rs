@@ -33,6 +33,7 @@ mod runbooks;
 mod sdk;
 mod server;
 mod settings;
+mod telemetry;
 mod verification;
 
 pub use openapi::openapi;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::service::{Failure, Services};
+use crate::telemetry::Ingest;
 use crate::token::TokenKeys;
 use tokio::sync::watch;
 
@@ -59,6 +61,8 @@ pub(crate) struct App {
     pub(crate) contact: Arc<Contact>,
     /// How many streams are open.
     pub(crate) streams: Arc<AtomicUsize>,
+    /// Where reports are handed in.
+    pub(crate) ingest: Arc<Ingest>,
     /// How many requests of the API are being answered.
     pub(crate) requests: Arc<AtomicUsize>,
 }
@@ -190,6 +194,7 @@ handlers! {
     serve_root, document_root:
     sdk::snapshot,
     sdk::stream,
+    telemetry::take,
     health::healthz,
     health::readyz,
 }

@@ -21,6 +21,7 @@ use crate::http::health::Contact;
 use crate::http::{App, health, log, openapi, sdk, serve_api, serve_root};
 use crate::service::Services;
 use crate::store::{Hints, StoreError};
+use crate::telemetry::Ingest;
 use crate::token::TokenKeys;
 
 /// How often another node's hints are looked for.
@@ -61,6 +62,8 @@ pub struct Running {
     serving: Option<JoinHandle<io::Result<()>>>,
     watching: Arc<AtomicBool>,
     watch: Option<JoinHandle<()>>,
+    ingest: Arc<Ingest>,
+    writing: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -83,6 +86,13 @@ impl Server {
         let address = listener.local_addr()?;
         let contact = Arc::new(Contact::now());
         let (stopping, stopping_seen) = watch::channel(false);
+        let services = &self.services;
+        if let Err(error) = services.telemetry().open() {
+            // Flags are served without it, and each use tries again.
+            tracing::error!(%error, "what callers report cannot be kept");
+        }
+        let (ingest, writer) = Ingest::new(Arc::clone(services.telemetry()), services.clock());
+        let ingest = Arc::new(ingest);
         let app = Arc::new(App {
             services: Arc::clone(&self.services),
             keys: Arc::clone(&self.keys),
@@ -90,7 +100,11 @@ impl Server {
             contact: Arc::clone(&contact),
             streams: Arc::new(AtomicUsize::new(0)),
             requests: Arc::new(AtomicUsize::new(0)),
+            ingest: Arc::clone(&ingest),
         });
+        let writing = thread::Builder::new()
+            .name("switchover-telemetry".to_owned())
+            .spawn(move || writer.run())?;
         let (stop, stop_asked) = tokio::sync::mpsc::unbounded_channel();
         let (started, start_seen) = mpsc::channel();
         let config = self.config;
@@ -122,6 +136,8 @@ impl Server {
             serving: Some(serving),
             watching,
             watch: Some(watch),
+            ingest,
+            writing: Some(writing),
         })
     }
 }
@@ -164,6 +180,11 @@ impl Running {
             None => Ok(()),
         };
         self.watching.store(false, Ordering::Relaxed);
+        self.ingest.stop();
+        if let Some(writing) = self.writing.take() {
+            // What a writer that broke had not written, its senders send again.
+            let _ = writing.join();
+        }
         if let Some(watch) = self.watch.take() {
             // A watch that broke has nothing more to finish.
             let _ = watch.join();
@@ -179,6 +200,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.stop.send(());
         self.watching.store(false, Ordering::Relaxed);
+        self.ingest.stop();
     }
 }
 

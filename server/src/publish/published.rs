@@ -107,6 +107,12 @@ impl Published {
         &self.etag
     }
 
+    /// Whether it has a route.
+    #[must_use]
+    pub fn has_route(&self, route: &RouteKey) -> bool {
+        self.entries.contains_key(route)
+    }
+
     /// The full snapshot, JSON.
     #[must_use]
     pub fn snapshot(&self) -> Bytes {

@@ -26,6 +26,7 @@ mod route_change;
 mod runbook;
 mod sdk_key;
 mod size;
+mod telemetry;
 mod token;
 mod work;
 
@@ -39,6 +40,7 @@ use crate::domain::actor::Actor;
 use crate::domain::environment::EnvironmentKey;
 use crate::publish::Hub;
 use crate::store::{IdempotencyKey, Receipt, Store, StoreError, Tx};
+use crate::telemetry::TelemetryStore;
 
 pub use access::Access;
 pub use approval::ApprovalView;
@@ -122,6 +124,7 @@ pub type Render<'a, T> = &'a (dyn Fn(&T) -> Receipt + Sync);
 /// Everything that the edge may ask for.
 pub struct Services {
     store: Store,
+    telemetry: Arc<TelemetryStore>,
     hub: Hub,
     access: Access,
     clock: Clock,
@@ -144,6 +147,7 @@ impl Services {
             founded => founded?,
         }
         let services = Services {
+            telemetry: Arc::new(TelemetryStore::beside(store.database())),
             store,
             hub: Hub::default(),
             access: Access::default(),
@@ -153,6 +157,12 @@ impl Services {
         };
         services.catch_up()?;
         Ok(services)
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     /// The time.

@@ -1,6 +1,7 @@
 //! Everything that differs between SQLite and PostgreSQL.
 
 mod as_kept;
+mod many;
 mod sqlite_file;
 
 use std::fmt;
@@ -20,12 +21,23 @@ use crate::store::rows::RolloutRow;
 use crate::store::schema::{audit, release_stages, rollouts, stage_history};
 
 pub(super) use as_kept::{checkpoints, entries_from, head, written};
+pub(crate) use many::{Cell, load_by_key, put};
 pub use sqlite_file::Alone;
 pub(super) use sqlite_file::{check, hold_alone};
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
 #[cfg(feature = "postgres")]
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
+const SQLITE_TELEMETRY: EmbeddedMigrations = embed_migrations!("../migrations/telemetry/sqlite");
+#[cfg(feature = "postgres")]
+const POSTGRES_TELEMETRY: EmbeddedMigrations =
+    embed_migrations!("../migrations/telemetry/postgres");
+
+/// The file with telemetry, beside the one with the record.
+const TELEMETRY_FILE: &str = "telemetry.db";
+/// PostgreSQL's schema with telemetry: its tables and their migrations meet none of the record's.
+#[cfg(feature = "postgres")]
+const TELEMETRY_SCHEMA: &str = "switchover_telemetry";
 
 /// PostgreSQL's channel on which a node tells the others that something has changed.
 #[cfg(feature = "postgres")]
@@ -101,15 +113,24 @@ impl fmt::Display for Database {
     }
 }
 
+/// What a connection is for. Each has tables, migrations and settings of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// What people decided.
+    Record,
+    /// What callers reported.
+    Telemetry,
+}
+
 /// Makes connections for the pool.
-pub(super) struct Manager(pub(super) Database);
+pub(super) struct Manager(pub(super) Database, pub(super) Purpose);
 
 impl ManageConnection for Manager {
     type Connection = AnyConnection;
     type Error = ConnectionError;
 
     fn connect(&self) -> Result<AnyConnection, ConnectionError> {
-        connect(&self.0)
+        connect(&self.0, self.1)
     }
 
     fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), ConnectionError> {
@@ -140,17 +161,26 @@ where
 
 /// Opens one connection. Chosen by the address: the derive's own way tries one engine after the
 /// other, and SQLite takes any text for a path.
-pub(super) fn connect(database: &Database) -> Result<AnyConnection, ConnectionError> {
+pub(super) fn connect(
+    database: &Database,
+    purpose: Purpose,
+) -> Result<AnyConnection, ConnectionError> {
     match database {
         Database::Sqlite(path) => {
-            sqlite_file::make_private(path);
+            // FULL: an acknowledged commit survives a power loss, for some 3 ms a commit. NORMAL: it
+            // survives the end of the process.
+            let (path, synchronous) = match purpose {
+                Purpose::Record => (path.clone(), "FULL"),
+                Purpose::Telemetry => (path.with_file_name(TELEMETRY_FILE), "NORMAL"),
+            };
+            sqlite_file::make_private(&path);
             let mut sqlite = SqliteConnection::establish(&path.to_string_lossy())?;
-            // FULL: an acknowledged commit survives a power loss, for some 3 ms a commit.
             sqlite
-                .batch_execute(
+                .batch_execute(&format!(
                     "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
-                     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0;",
-                )
+                     PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; \
+                     PRAGMA mmap_size = 0;"
+                ))
                 .map_err(ConnectionError::CouldntSetupConfiguration)?;
             Ok(AnyConnection::Sqlite(sqlite))
         }
@@ -166,6 +196,12 @@ pub(super) fn connect(database: &Database) -> Result<AnyConnection, ConnectionEr
                      SELECT set_config('synchronous_commit', 'on', false) \
                      WHERE current_setting('synchronous_commit') = 'off';",
                 )
+                .and_then(|()| match purpose {
+                    Purpose::Record => Ok(()),
+                    Purpose::Telemetry => {
+                        postgres.batch_execute(&format!("SET search_path TO {TELEMETRY_SCHEMA}"))
+                    }
+                })
                 .map_err(ConnectionError::CouldntSetupConfiguration)?;
             Ok(AnyConnection::Postgres(postgres))
         }
@@ -260,7 +296,7 @@ pub(super) struct Listener(PgConnection);
 #[cfg(feature = "postgres")]
 impl Listener {
     pub(super) fn open(database: &Database) -> Result<Option<Listener>, StoreError> {
-        match connect(database)? {
+        match connect(database, Purpose::Record)? {
             AnyConnection::Sqlite(_) => Ok(None),
             AnyConnection::Postgres(mut postgres) => {
                 diesel::sql_query(format!("LISTEN {CHANNEL}")).execute(&mut postgres)?;
@@ -281,7 +317,10 @@ impl Listener {
 }
 
 /// Runs the pending migrations, one node at a time; gives their names.
-pub(super) fn migrate(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+pub(super) fn migrate(
+    connection: &mut AnyConnection,
+    purpose: Purpose,
+) -> Result<Vec<String>, StoreError> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         StoreError::Unavailable(format!("run the migrations: {error}"))
     };
@@ -290,7 +329,10 @@ pub(super) fn migrate(connection: &mut AnyConnection) -> Result<Vec<String>, Sto
     };
     match connection {
         AnyConnection::Sqlite(sqlite) => sqlite
-            .run_pending_migrations(SQLITE_MIGRATIONS)
+            .run_pending_migrations(match purpose {
+                Purpose::Record => SQLITE_MIGRATIONS,
+                Purpose::Telemetry => SQLITE_TELEMETRY,
+            })
             .map(names)
             .map_err(failed),
         #[cfg(feature = "postgres")]
@@ -299,16 +341,29 @@ pub(super) fn migrate(connection: &mut AnyConnection) -> Result<Vec<String>, Sto
             diesel::sql_query("SET statement_timeout = 0; ").execute(postgres)?;
             diesel::sql_query("SET lock_timeout = '60s'").execute(postgres)?;
             diesel::sql_query("SELECT pg_advisory_lock(7070707)").execute(postgres)?;
-            let ran = postgres
-                .run_pending_migrations(POSTGRES_MIGRATIONS)
-                .map(names)
-                .map_err(failed);
+            let ran = match purpose {
+                Purpose::Record => postgres.run_pending_migrations(POSTGRES_MIGRATIONS),
+                Purpose::Telemetry => make_schema(postgres)
+                    .map_err(Into::into)
+                    .and_then(|()| postgres.run_pending_migrations(POSTGRES_TELEMETRY)),
+            };
+            let ran = ran.map(names).map_err(failed);
             diesel::sql_query("SELECT pg_advisory_unlock(7070707)").execute(postgres)?;
             diesel::sql_query("SET statement_timeout = '5s'").execute(postgres)?;
             diesel::sql_query("SET lock_timeout = '2s'").execute(postgres)?;
             ran
         }
     }
+}
+
+/// Makes the schema unless it is there: to ask for what is there takes a right of its own, which an
+/// operator need not give who has made it.
+#[cfg(feature = "postgres")]
+fn make_schema(postgres: &mut PgConnection) -> QueryResult<()> {
+    postgres.batch_execute(&format!(
+        "DO $$ BEGIN IF to_regnamespace('{TELEMETRY_SCHEMA}') IS NULL THEN \
+         CREATE SCHEMA {TELEMETRY_SCHEMA}; END IF; END $$"
+    ))
 }
 
 /// Copies a SQLite database, in use or not, into a new file.
@@ -420,17 +475,19 @@ mod tests {
     fn an_acknowledged_commit_is_on_disk() {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(directory.path().join("test.db"));
-        let mut connection = connect(&database).unwrap();
-        for (pragma, value) in [
-            ("synchronous", "2"),
-            ("journal_mode", "wal"),
-            ("foreign_keys", "1"),
-        ] {
-            let query = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
-            let setting: Setting = diesel::sql_query(query)
-                .get_result(&mut connection)
-                .unwrap();
-            assert_eq!(setting.value, value, "{pragma}");
+        for (purpose, synchronous) in [(Purpose::Record, "2"), (Purpose::Telemetry, "1")] {
+            let mut connection = connect(&database, purpose).unwrap();
+            for (pragma, value) in [
+                ("synchronous", synchronous),
+                ("journal_mode", "wal"),
+                ("foreign_keys", "1"),
+            ] {
+                let query = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
+                let setting: Setting = diesel::sql_query(query)
+                    .get_result(&mut connection)
+                    .unwrap();
+                assert_eq!(setting.value, value, "{pragma}");
+            }
         }
     }
 }

@@ -9,7 +9,8 @@ mod approvals;
 mod audit;
 mod censuses;
 mod checkpoints;
-mod dialect;
+mod connections;
+pub(crate) mod dialect;
 mod environments;
 mod evidence;
 mod externals;
@@ -31,10 +32,7 @@ mod schema;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use diesel::r2d2::{Pool, PooledConnection};
 use diesel::result::{ConnectionError, Error as DieselError};
 
 pub use audit::{AuditFilter, StoredEntry};
@@ -47,7 +45,9 @@ pub use promotions::NewPromotion;
 pub use published::PublishedChanges;
 pub use routes::{RouteFilter, RouteOrder};
 
-use dialect::{AnyConnection, Intent, Manager};
+pub(crate) use connections::Connections;
+
+use dialect::{AnyConnection, Purpose};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug)]
@@ -103,12 +103,7 @@ impl From<diesel::r2d2::PoolError> for StoreError {
 
 /// The database of a server.
 pub struct Store {
-    database: Database,
-    pool: Pool<Manager>,
-    /// For writes, and for reads that others wait for: however many read, these are free.
-    reserve: Pool<Manager>,
-    /// SQLite has one writer at a time; those of one process queue here rather than poll its lock.
-    writer: Mutex<()>,
+    connections: Connections,
 }
 
 impl Store {
@@ -127,22 +122,15 @@ impl Store {
     /// # Errors
     /// When it cannot be opened.
     pub fn connect(database: Database) -> Result<Store, StoreError> {
-        // The pool would try for seconds, and log each try, what an address or a path makes
-        // impossible.
-        drop(dialect::connect(&database)?);
         let (readers, reserved) = if database.is_shared() { (8, 4) } else { (4, 2) };
-        Ok(Store {
-            pool: pool(&database, readers)?,
-            reserve: pool(&database, reserved)?,
-            database,
-            writer: Mutex::new(()),
-        })
+        let connections = Connections::open(&database, Purpose::Record, readers, reserved)?;
+        Ok(Store { connections })
     }
 
     /// Which database this is.
     #[must_use]
     pub fn database(&self) -> &Database {
-        &self.database
+        self.connections.database()
     }
 
     /// Runs the pending migrations; gives their names.
@@ -150,7 +138,7 @@ impl Store {
     /// # Errors
     /// When one fails; it and those after it have not run.
     pub fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        dialect::migrate(&mut *self.connection()?)
+        self.connections.migrate()
     }
 
     /// Reads one state of everything.
@@ -161,7 +149,8 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.transaction(&self.pool, Intent::Read, work)
+        self.connections
+            .read(|connection| work(&mut Tx { connection }))
     }
 
     /// Reads as [`Store::read`] does, for what must not wait behind those who only look: what is
@@ -173,7 +162,8 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.transaction(&self.reserve, Intent::Read, work)
+        self.connections
+            .read_first(|connection| work(&mut Tx { connection }))
     }
 
     /// Changes everything that the closure changes, or nothing.
@@ -184,15 +174,12 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let alone = (!self.database.is_shared())
-            .then(|| self.writer.lock().unwrap_or_else(PoisonError::into_inner));
-        let done = self.transaction(&self.reserve, Intent::Write, |tx| {
-            let done = work(tx)?;
+        self.connections.write(|connection| {
+            let mut tx = Tx { connection };
+            let done = work(&mut tx)?;
             dialect::notify(tx.connection).map_err(StoreError::from)?;
             Ok(done)
-        });
-        drop(alone);
-        done
+        })
     }
 
     /// Copies a SQLite database, in use or not, into a new file.
@@ -200,7 +187,7 @@ impl Store {
     /// # Errors
     /// When the file exists or cannot be written, or the engine is another.
     pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
-        dialect::copy_sqlite(&mut *self.connection()?, path)
+        dialect::copy_sqlite(&mut *self.connections.one()?, path)
     }
 
     /// Checks that a file is a SQLite database of this product, and whole.
@@ -225,53 +212,14 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub fn listen(&self) -> Result<Option<Hints>, StoreError> {
-        Hints::open(&self.database)
+        Hints::open(self.database())
     }
-
-    fn transaction<T, E: From<StoreError>>(
-        &self,
-        pool: &Pool<Manager>,
-        intent: Intent,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut connection = pool.get().map_err(StoreError::from)?;
-        dialect::begin(&mut connection, intent).map_err(StoreError::from)?;
-        match work(&mut Tx {
-            connection: &mut connection,
-        }) {
-            Ok(done) => {
-                dialect::commit(&mut connection)?;
-                Ok(done)
-            }
-            Err(refused) => {
-                // A rollback that fails leaves a broken connection, which the pool throws away; why
-                // it broke is what the caller is told.
-                if let Err(error) = dialect::rollback(&mut connection) {
-                    tracing::debug!(%error, "a transaction could not be rolled back");
-                }
-                Err(refused)
-            }
-        }
-    }
-
-    fn connection(&self) -> Result<PooledConnection<Manager>, StoreError> {
-        Ok(self.pool.get()?)
-    }
-}
-
-fn pool(database: &Database, connections: u32) -> Result<Pool<Manager>, StoreError> {
-    Ok(Pool::builder()
-        .max_size(connections)
-        .min_idle(Some(1))
-        .connection_timeout(Duration::from_secs(3))
-        .error_handler(Box::new(LogPoolErrors))
-        .build(Manager(database.clone()))?)
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
-            .field("database", &self.database)
+            .field("database", self.database())
             .finish_non_exhaustive()
     }
 }
@@ -307,14 +255,5 @@ impl Hints {
         return self.listener.heard();
         #[cfg(not(feature = "postgres"))]
         Ok(false)
-    }
-}
-
-#[derive(Debug)]
-struct LogPoolErrors;
-
-impl<E: std::error::Error> diesel::r2d2::HandleError<E> for LogPoolErrors {
-    fn handle_error(&self, error: E) {
-        tracing::warn!(%error, "a database connection could not be made");
     }
 }
