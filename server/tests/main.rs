@@ -35,6 +35,7 @@ mod exposure;
 mod freezes;
 mod gate_commands;
 mod gates;
+mod guard_simulation;
 mod halts;
 mod lifecycle;
 mod migrations;

@@ -1,9 +1,24 @@
 //! Guards: limits on what callers report, and what they answer (DESIGN, section 5).
 
+mod answer;
+mod fleet;
+mod hourly;
+mod reading;
+mod recent;
+mod sequential;
+mod watched;
+
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::domain::policy::Guard;
+
+pub use reading::{OF_CALLS, OF_ERRORS};
+pub use sequential::{Finding, Hypothesis, Sample, Sequential, bound};
+pub use watched::{Due, Watched};
 
 /// A guard's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

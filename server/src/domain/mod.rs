@@ -25,6 +25,7 @@ pub mod guard;
 pub mod lifecycle;
 pub mod moment;
 pub mod naming;
+pub mod number;
 pub mod plan;
 pub mod policy;
 pub mod preparation;

@@ -4,13 +4,13 @@
 mod document;
 mod rule;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
-use switchover::{EnvironmentKind, Percent, Stage};
+use switchover::{EnvironmentKind, Percent, Stage, Watch};
 
 use crate::domain::environment::Environment;
 
@@ -75,6 +75,9 @@ pub struct RampStep {
 pub enum Measure {
     /// Errors of the new path, per call.
     ErrorRate,
+    /// Errors per call of the new path, as so many times those of the old one; over calls that the
+    /// ramp itself assigned.
+    ErrorRatio,
     /// The 99th percentile of the new path's time, in milliseconds.
     P99Ms,
     /// Mismatches found in an hour.
@@ -113,6 +116,9 @@ pub struct Guard {
     pub limit: f64,
     /// What it does then.
     pub action: GuardAction,
+    /// With fewer calls, comparisons or writes than this it does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_calls: Option<u64>,
 }
 
 /// A policy, checked.
@@ -128,6 +134,16 @@ pub struct Policy {
     pub ramp: Vec<RampStep>,
     /// What is watched.
     pub guards: Vec<Guard>,
+}
+
+/// A limit of a time as callers count by it: in whole milliseconds, rounded up.
+#[expect(
+    clippy::as_conversions,
+    reason = "there is no other conversion; it saturates, and limits are below ten minutes"
+)]
+#[must_use]
+pub fn whole_ms(limit: f64) -> u32 {
+    limit.ceil() as u32
 }
 
 /// What every promotion needs, whatever the policy.
@@ -184,6 +200,26 @@ impl Policy {
         !self.ramp.is_empty()
     }
 
+    /// What callers count apart for the guards and gates: the limits of 99th percentiles.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        let guards = |measure| {
+            let guards = self
+                .guards
+                .iter()
+                .filter(move |guard| guard.measure == measure);
+            guards.map(|guard| whole_ms(guard.limit))
+        };
+        let rules = self.gates.values().flatten();
+        let gates = rules.filter_map(|rule| rule.numbers.get("p99_ms").copied().map(whole_ms));
+        let slow: BTreeSet<u32> = guards(Measure::P99Ms).chain(gates).collect();
+        let mirror_slow: BTreeSet<u32> = guards(Measure::MirrorP99Ms).collect();
+        Watch {
+            slow_ms: slow.into_iter().collect(),
+            mirror_slow_ms: mirror_slow.into_iter().collect(),
+        }
+    }
+
     /// Whether a promotion somewhere needs less under this policy than under `other`.
     #[must_use]
     pub fn is_laxer_than(&self, other: &Policy) -> bool {
@@ -208,6 +244,7 @@ impl Policy {
                 guard.measure == theirs.measure
                     && guard.action == theirs.action
                     && guard.limit <= theirs.limit
+                    && guard.min_calls.unwrap_or(1) <= theirs.min_calls.unwrap_or(1)
             })
         });
         gates || guards || other.has_ramp() && self.ramp != other.ramp

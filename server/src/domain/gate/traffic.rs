@@ -8,6 +8,7 @@ use crate::domain::facts::{Facts, Traffic};
 use crate::domain::gate::answer::{
     GateReport, GateState, fail, insufficient, list, no_hosted, pass,
 };
+use crate::domain::number::real;
 use crate::domain::policy::Rule;
 
 /// The environments that answer: the one of the promotion, or for installations of others every
@@ -254,14 +255,6 @@ fn ratio(part: u64, whole: u64) -> f64 {
     } else {
         real(part) / real(whole)
     }
-}
-
-#[expect(
-    clippy::as_conversions,
-    reason = "counts of calls: rounding far above 2^53 changes no answer"
-)]
-fn real(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use switchover::{Percent, Stage};
+use switchover::{MOST_LIMITS, Percent, Stage};
 
 use crate::domain::field::FieldError;
 use crate::domain::policy::rule::Scope;
@@ -12,6 +12,8 @@ use crate::domain::text::bounded;
 
 /// The largest document of a policy, in bytes.
 pub const LARGEST_POLICY: usize = 64 * 1024;
+
+const MIN_CALLS: std::ops::RangeInclusive<u64> = 1..=1_000_000_000;
 
 /// Numbers of a policy that a route sets for itself: `opt_out.soak.days` or
 /// `guards.errors.limit`, and what it is.
@@ -70,15 +72,21 @@ impl Policy {
         }
         check_ramp(&document.ramp, &mut errors);
         check_guards(&document.guards, &mut errors);
-        match name {
-            Ok(name) if errors.is_empty() => Ok(Policy {
-                name,
-                description: description.unwrap_or_default(),
-                gates,
-                ramp: document.ramp,
-                guards: document.guards,
-            }),
-            _ => Err(errors),
+        let Ok(name) = name else {
+            return Err(errors);
+        };
+        let policy = Policy {
+            name,
+            description: description.unwrap_or_default(),
+            gates,
+            ramp: document.ramp,
+            guards: document.guards,
+        };
+        errors.extend(check_watch(&policy).err());
+        if errors.is_empty() {
+            Ok(policy)
+        } else {
+            Err(errors)
         }
     }
 
@@ -101,13 +109,17 @@ impl Policy {
     /// Every number that the policy does not have, or that cannot be.
     pub fn check_numbers(&self, numbers: &Numbers) -> Result<(), Vec<FieldError>> {
         let mut policy = self.clone();
-        let errors: Vec<FieldError> = numbers
-            .iter()
-            .filter_map(|(path, value)| {
-                let detail = policy.place(path, *value).err()?;
-                Some(FieldError::new(format!("policy_numbers.{path}"), detail))
-            })
-            .collect();
+        let mut errors = Vec::new();
+        for (path, value) in numbers {
+            match policy.place(path, *value) {
+                Ok(place) => *place = *value,
+                Err(detail) => {
+                    errors.push(FieldError::new(format!("policy_numbers.{path}"), detail));
+                }
+            }
+        }
+        let own = check_watch(&policy).err();
+        errors.extend(own.map(|error| FieldError::new("policy_numbers", error.detail)));
         if errors.is_empty() {
             Ok(())
         } else {
@@ -271,7 +283,36 @@ fn check_guards(guards: &[Guard], errors: &mut Vec<FieldError>) {
         if let Err(detail) = check_limit(guard.measure, guard.limit) {
             errors.push(FieldError::new(format!("guards[{index}].limit"), detail));
         }
+        if guard
+            .min_calls
+            .is_some_and(|least| !MIN_CALLS.contains(&least))
+        {
+            let detail = "must be a whole number from 1 to 1000000000";
+            errors.push(FieldError::new(
+                format!("guards[{index}].min_calls"),
+                detail,
+            ));
+        }
     }
+}
+
+/// Callers count slow calls by so many limits at most.
+fn check_watch(policy: &Policy) -> Result<(), FieldError> {
+    let watch = policy.watch();
+    for (limits, what) in [
+        (watch.slow_ms, "guards with p99_ms and telemetry gates"),
+        (watch.mirror_slow_ms, "guards with mirror_p99_ms"),
+    ] {
+        if limits.len() > MOST_LIMITS {
+            let detail = format!(
+                "the {what} have {} different limits: {MOST_LIMITS} at most, for callers count \
+                 by each",
+                limits.len()
+            );
+            return Err(FieldError::new("guards", detail));
+        }
+    }
+    Ok(())
 }
 
 /// A limit that could never be passed would be no guard.
@@ -280,6 +321,7 @@ fn check_limit(measure: Measure, limit: f64) -> Result<(), String> {
         Measure::ErrorRate | Measure::MirrorFailureRate | Measure::Inconsistency => {
             (0.000_001, 0.5)
         }
+        Measure::ErrorRatio => (0.1, 100.0),
         Measure::P99Ms | Measure::MirrorP99Ms => (1.0, 600_000.0),
         Measure::MismatchesPerHour => (0.000_001, 1_000_000.0),
     };
