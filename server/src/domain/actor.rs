@@ -71,6 +71,21 @@ impl Actor {
         subject == "system" || subject.starts_with("guard:")
     }
 
+    /// Whether a guard acts under this name.
+    #[must_use]
+    pub fn is_guard(subject: &str) -> bool {
+        subject.starts_with("guard:")
+    }
+
+    /// A guard, acting on what callers report. It may do what an operator may.
+    #[must_use]
+    pub fn guard(name: &str) -> Actor {
+        Actor {
+            subject: format!("guard:{name}"),
+            role: Role::Operator,
+        }
+    }
+
     /// The server itself, acting on what somebody ordered earlier (an acceptance window's end).
     #[must_use]
     pub fn system() -> Actor {

@@ -17,6 +17,16 @@ impl ApprovalDigest {
     pub fn of(facts: &Facts, rollout: &Rollout, to: Stage) -> ApprovalDigest {
         let spec = &facts.route.spec;
         let promoted = promoted(rollout, to, facts);
+        // Who approves a rollout on its ramp approves the steps that are still to come.
+        let setting = |of: &Rollout| match &rollout.ramp {
+            Some(ramp) if rollout.is_on_ramp() => json!({ "ramp": ramp.steps }),
+            _ => json!(of.setting),
+        };
+        let ramp = if facts.policy.starts_ramps() {
+            json!({ "steps": facts.policy.ramp, "start": facts.policy.ramp_start })
+        } else {
+            json!(facts.policy.ramp)
+        };
         // serde_json keeps its maps sorted, so equal facts are equal bytes.
         let approved = json!({
             "route": rollout.route,
@@ -27,7 +37,7 @@ impl ApprovalDigest {
             "policy": {
                 "name": facts.policy.name,
                 "gates": facts.policy.rules(to, &facts.environment),
-                "ramp": facts.policy.ramp,
+                "ramp": ramp,
                 "guards": facts.policy.guards,
             },
             "endpoint": spec.endpoint,
@@ -37,12 +47,12 @@ impl ApprovalDigest {
             "links": spec.links,
             "runbook": facts.proof.runbook.as_ref().map(Runbook::digest),
             "exposure": {
-                "setting": rollout.setting,
+                "setting": setting(rollout),
                 "include": rollout.include,
                 "exclude": rollout.exclude,
                 // A promotion closes a window, and takes back what was set before it.
                 "promoted": {
-                    "setting": promoted.setting,
+                    "setting": setting(&promoted),
                     "include": promoted.include,
                     "exclude": promoted.exclude,
                 },

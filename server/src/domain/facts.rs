@@ -12,6 +12,7 @@ use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::evidence::Evidence;
 use crate::domain::external::External;
 use crate::domain::freeze::Freeze;
+use crate::domain::frozen::Frozen;
 use crate::domain::guard::GuardReport;
 use crate::domain::plan::Plan;
 use crate::domain::policy::Policy;
@@ -37,6 +38,8 @@ pub struct Facts {
     pub environment: Environment,
     /// The change freezes that are open here.
     pub freezes: Vec<Freeze>,
+    /// When change freezes were or will be open here, as far back as a ramp's clock looks.
+    pub frozen: Frozen,
     /// What the guards answer here.
     pub guards: Vec<GuardReport>,
     /// What only a change of stage looks at.

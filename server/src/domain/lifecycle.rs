@@ -3,88 +3,25 @@
 //!
 //! Exposure has one door: whatever raises it, by whichever command, passes `door`.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use switchover::{Percent, RouteKey, Setting, Stage};
+use switchover::{RouteKey, Setting, Stage};
 
-use crate::domain::actor::Role;
+use crate::domain::actor::{Actor, Role};
+use crate::domain::door::door;
 use crate::domain::drill::Drill;
 use crate::domain::exposure::Cohort;
 use crate::domain::facts::Facts;
 use crate::domain::gate::{self, GateReport, GateState};
+use crate::domain::mirroring;
 use crate::domain::policy::GateKind;
 use crate::domain::promoted::{closed, promoted};
+use crate::domain::ramping;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::{Halt, Rollout};
 use crate::domain::window::{close_window, open_window};
 
-/// What somebody wants to happen to a rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// One stage forward.
-    Promote {
-        /// The next stage.
-        to: Stage,
-        /// Said on purpose by an admin: gates about quality are passed over.
-        break_glass: bool,
-    },
-    /// Any number of stages back.
-    Demote {
-        /// An earlier stage.
-        to: Stage,
-        /// Said on purpose by an admin: also out of mandatory.
-        break_glass: bool,
-        /// Halted in the same step.
-        halt: bool,
-    },
-    /// Everything takes the old path until resumed.
-    Halt,
-    /// Undoes a halt.
-    Resume,
-    /// Sets what is on top of the stage.
-    Set(Setting),
-    /// Names the keys that are treated apart.
-    SetCohorts {
-        /// Those that take the new path.
-        include: Cohort,
-        /// Those that take the old path.
-        exclude: Cohort,
-    },
-    /// Opens an acceptance window.
-    OpenWindow {
-        /// When it closes by itself.
-        until: DateTime<Utc>,
-        /// The largest share of the keys.
-        percent: Percent,
-        /// Keys that take the new path.
-        cohort: Cohort,
-    },
-    /// Closes the acceptance window and takes the setting back.
-    CloseWindow,
-}
-
-impl Command {
-    /// The name of the action, for the record.
-    #[must_use]
-    pub const fn action(&self) -> &'static str {
-        match self {
-            Command::Promote {
-                break_glass: true, ..
-            } => "break_glass_promote",
-            Command::Promote { .. } => "promote",
-            Command::Demote {
-                break_glass: true, ..
-            } => "break_glass_demote",
-            Command::Demote { .. } => "demote",
-            Command::Halt => "halt",
-            Command::Resume => "resume",
-            Command::Set(_) => "setting",
-            Command::SetCohorts { .. } => "cohorts",
-            Command::OpenWindow { .. } => "acceptance_open",
-            Command::CloseWindow => "acceptance_close",
-        }
-    }
-}
+pub use crate::domain::command::Command;
+pub use crate::domain::door::route_door;
 
 /// A change of a rollout that the rules allow.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +79,8 @@ pub fn state(rollout: &Rollout) -> Value {
         "exclude": rollout.exclude,
         "acceptance": rollout.acceptance,
         "drill": rollout.drill,
+        "ramp": rollout.ramp,
+        "mirror": rollout.mirror,
         "revision": rollout.revision,
     })
 }
@@ -172,11 +111,12 @@ pub fn plan(
         Command::Halt => halt_at_once(rollout, &mut after, facts)?,
         Command::Resume => {
             not_mandatory(rollout, "a resume")?;
-            after.halt = None;
+            ramping::resume(rollout, &mut after, facts)?;
         }
         Command::Set(setting) => {
             not_mandatory(rollout, "a setting")?;
             after.setting = *setting;
+            ramping::set_by_hand(rollout, &mut after, facts);
         }
         Command::SetCohorts { include, exclude } => {
             not_mandatory(rollout, "a cohort")?;
@@ -189,6 +129,16 @@ pub fn plan(
             cohort,
         } => open_window(rollout, &mut after, (*until, *percent, cohort), facts)?,
         Command::CloseWindow => close(rollout, &mut after, facts),
+        Command::PlanRamp(steps) => ramping::put(rollout, &mut after, steps, facts)?,
+        Command::StartRamp => ramping::start(rollout, &mut after, facts)?,
+        Command::PauseRamp => ramping::pause(rollout, &mut after, facts)?,
+        Command::ResumeRamp => ramping::go_on(rollout, &mut after, facts)?,
+        Command::AdvanceRamp => ramping::advance(rollout, &mut after, facts),
+        Command::SetMirror(mirror) => mirroring::set(rollout, &mut after, *mirror, facts)?,
+        Command::StopMirror => mirroring::stop(&mut after, facts),
+    }
+    if let Some(ramp) = &mut after.ramp {
+        ramp.keep_time(after.halt.is_some(), facts.now, &facts.frozen);
     }
     door(rollout, &after, command, facts)?;
     if after == *rollout {
@@ -205,12 +155,14 @@ pub fn plan(
         let (was, is) = (rollout.sight(kind), after.sight(kind));
         after.drill = rollout.drill.after(was, is, facts.now);
     }
-    after.changed_at = facts.now;
+    if after.is_more_than_ramp_of(rollout) {
+        after.changed_at = facts.now;
+    }
     after.revision += 1;
     Ok(Some(Transition {
+        action: ramping::action(command, &after),
         before: rollout.clone(),
         after,
-        action: command.action(),
         gates,
     }))
 }
@@ -348,6 +300,7 @@ fn demote(
         });
     }
     after.stage = to;
+    ramping::demote(after, facts);
     if to == Stage::ReadyForTesting {
         close_window(after, &facts.environment);
         after.include = Cohort::new();
@@ -355,8 +308,8 @@ fn demote(
             after.setting = Setting::StageDefault;
         }
     }
-    if halt && after.halt.is_none() {
-        after.halt = Some(halted(facts));
+    if halt {
+        set_halt(after, facts);
     }
     Ok(())
 }
@@ -370,17 +323,22 @@ fn halt_at_once(rollout: &Rollout, after: &mut Rollout, facts: &Facts) -> Result
              --halt --break-glass --reason …"
         )));
     }
-    if after.halt.is_none() {
-        after.halt = Some(halted(facts));
-    }
+    set_halt(after, facts);
     Ok(())
 }
 
-fn halted(facts: &Facts) -> Halt {
-    Halt {
+/// A halt stops a ramp's clock; one by a guard pauses the ramp as well, and is remembered.
+fn set_halt(after: &mut Rollout, facts: &Facts) {
+    if after.halt.is_some() {
+        return;
+    }
+    after.halt = Some(Halt {
         at: facts.now,
         by: facts.actor.subject.clone(),
         reason: facts.reason.clone(),
+    });
+    if Actor::is_guard(&facts.actor.subject) {
+        ramping::halted_by_guard(after, facts);
     }
 }
 
@@ -392,89 +350,4 @@ fn not_mandatory(rollout: &Rollout, what: &str) -> Result<(), Refusal> {
         )));
     }
     Ok(())
-}
-
-/// The one door: whatever raises exposure passes it, whoever asks. Nothing does while a change
-/// freeze is open; in front of real users before opt-in only an acceptance window does, up to its
-/// share; and where the policy has a ramp, only a maintainer leaves its steps. A promotion has been
-/// judged by its gates.
-fn door(
-    before: &Rollout,
-    after: &Rollout,
-    command: &Command,
-    facts: &Facts,
-) -> Result<(), Refusal> {
-    let kind = facts.environment.kind;
-    let exposure = after.exposure(kind);
-    let by_gates = matches!(command, Command::Promote { .. });
-    // What closing restores was judged when it was set, and held back by a freeze already.
-    let restores = matches!(command, Command::CloseWindow);
-    if by_gates || restores || !exposure.raises(&before.exposure(kind)) {
-        return Ok(());
-    }
-    if let Some(freeze) = facts.freezes.first() {
-        return Err(Refusal::Frozen(format!(
-            "nothing may raise exposure in {}: {}; wait for its end, or have a maintainer close it \
-             (switchover freeze close {} --reason …)",
-            before.environment,
-            freeze.described(),
-            freeze.id
-        )));
-    }
-    if after.stage != Stage::ReadyForTesting {
-        return ramp_door(before, facts);
-    }
-    let by_window = matches!(command, Command::OpenWindow { .. });
-    if by_window || !facts.environment.is_guarded() {
-        return Ok(());
-    }
-    let within = after.acceptance.as_ref().is_some_and(|window| {
-        window.until > facts.now
-            && exposure.share <= window.percent
-            && exposure
-                .include
-                .iter()
-                .all(|key| window.cohort.contains(key))
-    });
-    if within {
-        return Ok(());
-    }
-    Err(Refusal::WindowNeeded(format!(
-        "`{0}` is ready_for_testing in {1}: before opt_in more traffic may take the new path only \
-         within an acceptance window, which a maintainer opens (switchover acceptance {0} {1} \
-         --until … --percent … --reason …)",
-        before.route, before.environment
-    )))
-}
-
-fn ramp_door(before: &Rollout, facts: &Facts) -> Result<(), Refusal> {
-    if facts.policy.has_ramp() && facts.actor.role < Role::Maintainer {
-        return Err(Refusal::Forbidden {
-            needs: Role::Maintainer,
-            to_do: format!(
-                "raising `{}` otherwise than by the ramp of policy {}",
-                before.route, facts.policy.name
-            ),
-        });
-    }
-    Ok(())
-}
-
-/// Judges an edit of the route itself that lets keys of this rollout take the new path, such as a
-/// requirement that is taken away.
-///
-/// # Errors
-/// When nothing may raise exposure here now, or not this person.
-pub fn route_door(rollout: &Rollout, facts: &Facts) -> Result<(), Refusal> {
-    if !rollout.sight(facts.environment.kind).exposed {
-        return Ok(());
-    }
-    match facts.freezes.first() {
-        Some(freeze) => Err(Refusal::Frozen(format!(
-            "nothing may raise exposure in {}: {}",
-            rollout.environment,
-            freeze.described()
-        ))),
-        None => ramp_door(rollout, facts),
-    }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use switchover::{EnvironmentKind, Percent, Stage, Watch};
 
 use crate::domain::environment::Environment;
+use crate::domain::ramp::{Hold, Step};
 
 pub use document::{LARGEST_POLICY, Numbers};
 pub use rule::{GateKind, Number, Rule, Strict};
@@ -67,6 +68,17 @@ pub struct RampStep {
     pub percent: Percent,
     /// How long it holds before the next one, in hours.
     pub hold_hours: f64,
+}
+
+/// When a ramp begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RampStart {
+    /// When somebody starts it.
+    #[default]
+    ByHand,
+    /// By itself, after the promotion to opt-in.
+    AtPromotion,
 }
 
 /// What a guard watches.
@@ -132,6 +144,8 @@ pub struct Policy {
     pub gates: BTreeMap<Stage, Vec<Rule>>,
     /// The steps of a ramp; empty where there is none.
     pub ramp: Vec<RampStep>,
+    /// When the ramp begins.
+    pub ramp_start: RampStart,
     /// What is watched.
     pub guards: Vec<Guard>,
 }
@@ -176,6 +190,7 @@ impl Policy {
             description: String::new(),
             gates: BTreeMap::new(),
             ramp: Vec::new(),
+            ramp_start: RampStart::default(),
             guards: Vec::new(),
         }
     }
@@ -220,6 +235,22 @@ impl Policy {
         }
     }
 
+    /// Whether its ramp begins without anybody starting it.
+    #[must_use]
+    pub fn starts_ramps(&self) -> bool {
+        self.has_ramp() && self.ramp_start == RampStart::AtPromotion
+    }
+
+    /// The steps of its ramp as a rollout follows them.
+    #[must_use]
+    pub fn ramp_steps(&self) -> Vec<Step> {
+        let steps = self.ramp.iter().map(|step| Step {
+            percent: step.percent,
+            hold: Hold::of_hours(step.hold_hours),
+        });
+        steps.collect()
+    }
+
     /// Whether a promotion somewhere needs less under this policy than under `other`.
     #[must_use]
     pub fn is_laxer_than(&self, other: &Policy) -> bool {
@@ -247,6 +278,7 @@ impl Policy {
                     && guard.min_calls.unwrap_or(1) <= theirs.min_calls.unwrap_or(1)
             })
         });
-        gates || guards || other.has_ramp() && self.ramp != other.ramp
+        let ramp = self.ramp != other.ramp || self.starts_ramps() && !other.starts_ramps();
+        gates || guards || other.has_ramp() && ramp
     }
 }

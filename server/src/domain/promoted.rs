@@ -4,6 +4,7 @@ use switchover::{EnvironmentKind, Percent, Setting, Stage};
 
 use crate::domain::exposure::Cohort;
 use crate::domain::facts::Facts;
+use crate::domain::ramp::{Ramp, RampState};
 use crate::domain::rollout::Rollout;
 use crate::domain::window::close_window;
 
@@ -18,7 +19,9 @@ pub(super) fn closed(rollout: &Rollout, facts: &Facts) -> Rollout {
 pub(super) fn promoted(rollout: &Rollout, to: Stage, facts: &Facts) -> Rollout {
     let mut after = closed(rollout, facts);
     after.stage = to;
+    close_ramp(&mut after);
     if to == Stage::Mandatory {
+        after.ramp = None;
         after.setting = Setting::StageDefault;
         after.include = Cohort::new();
         after.exclude = Cohort::new();
@@ -31,6 +34,23 @@ pub(super) fn promoted(rollout: &Rollout, to: Stage, facts: &Facts) -> Rollout {
             percent: Percent::ZERO,
         };
         after.include = Cohort::new();
+        after.ramp = Ramp::of_policy(&facts.policy);
     }
     after
+}
+
+/// A ramp that has come to its end has no more to do: where it has exposed everything, the stage
+/// says the same.
+fn close_ramp(after: &mut Rollout) {
+    let ramp = after.ramp.as_ref();
+    if !ramp.is_some_and(|ramp| matches!(ramp.state, RampState::Finished { .. })) {
+        return;
+    }
+    let whole = Setting::Ramp {
+        percent: Percent::HUNDRED,
+    };
+    if after.setting == whole {
+        after.setting = Setting::StageDefault;
+    }
+    after.ramp = None;
 }

@@ -39,6 +39,8 @@ pub enum Refusal {
     WindowNeeded(String),
     /// A change freeze is open.
     Frozen(String),
+    /// A guard is in breach.
+    GuardBreach(String),
     /// Routes that require this one would be ahead of it.
     Dependents {
         /// Those routes and their stage here.
@@ -71,6 +73,7 @@ impl fmt::Display for Refusal {
             | Refusal::WindowNeeded(detail)
             | Refusal::NotReady(detail)
             | Refusal::Frozen(detail)
+            | Refusal::GuardBreach(detail)
             | Refusal::Dependents { detail, .. } => f.write_str(detail),
             Refusal::GatesNotMet { to, gates } => {
                 let names: Vec<&str> = gates.iter().map(|report| report.gate).collect();

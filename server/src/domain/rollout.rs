@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use switchover::{Percent, RouteKey, Setting, Stage};
+use switchover::{Mirror, Percent, RouteKey, Setting, Stage};
 
 use crate::domain::drill::{Drill, Sight};
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::exposure::{Cohort, Exposure};
+use crate::domain::ramp::{Position, Ramp};
 
 /// Since when, by whom and why everything takes the old path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,28 @@ pub struct AcceptanceWindow {
     pub include_before: Cohort,
 }
 
+/// What also runs on the other path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirroring {
+    /// The shares.
+    #[serde(flatten)]
+    pub shares: Mirror,
+    /// Why it was stopped, until somebody sets it again.
+    #[serde(default)]
+    pub stopped: Option<Stopped>,
+}
+
+/// Since when, by whom and why something does not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// A route in one environment, on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollout {
@@ -63,9 +86,15 @@ pub struct Rollout {
     pub demoted_at: Option<DateTime<Utc>>,
     /// How far the rollback drill has come.
     pub drill: Drill,
+    /// The steps by which exposure goes up, and how far it has come.
+    pub ramp: Option<Ramp>,
+    /// When guards halted it: the last two times.
+    pub guard_halts: Vec<DateTime<Utc>>,
+    /// What also runs on the other path.
+    pub mirror: Mirroring,
     /// Counts its changes.
     pub revision: u64,
-    /// When it last changed.
+    /// When it last changed, by more than its ramp's plan and clock.
     pub changed_at: DateTime<Utc>,
 }
 
@@ -85,9 +114,48 @@ impl Rollout {
             acceptance: None,
             demoted_at: None,
             drill: Drill::default(),
+            ramp: None,
+            guard_halts: Vec::new(),
+            mirror: Mirroring::default(),
             revision: 1,
             changed_at: now,
         }
+    }
+
+    /// Whether what is set is what the present step of its ramp says.
+    #[must_use]
+    pub fn is_on_ramp(&self) -> bool {
+        let share = self.ramp.as_ref().map(Ramp::share);
+        share.is_some_and(|percent| self.setting == Setting::Ramp { percent })
+    }
+
+    /// When its ramp may move at the earliest; `None` while it does not move by itself.
+    #[must_use]
+    pub fn ramp_due(&self) -> Option<DateTime<Utc>> {
+        let ramp = self.ramp.as_ref()?;
+        ramp.may_move_at(self.changed_at)
+            .filter(|_| self.halt.is_none())
+    }
+
+    /// Since when the clock of its ramp looks at freezes; `None` without a ramp.
+    #[must_use]
+    pub fn clock_since(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let ramp = self.ramp.as_ref()?;
+        Some(
+            ramp.position()
+                .and_then(Position::clock_since)
+                .unwrap_or(now),
+        )
+    }
+
+    /// Whether something else than its ramp's plan and clock differs.
+    #[must_use]
+    pub fn is_more_than_ramp_of(&self, before: &Rollout) -> bool {
+        let as_before = Rollout {
+            ramp: before.ramp.clone(),
+            ..self.clone()
+        };
+        as_before != *before
     }
 
     /// What a rollback drill sees of it.

@@ -23,6 +23,7 @@ pub(crate) enum Code {
     Forbidden,
     Frozen,
     GatesNotMet,
+    GuardBreach,
     Halted,
     IdempotencyMismatch,
     ImportRefused,
@@ -71,6 +72,7 @@ impl Code {
             ),
             Code::Frozen => ("frozen", StatusCode::CONFLICT, "A change freeze is open"),
             Code::GatesNotMet => ("gates_not_met", StatusCode::CONFLICT, "Gates do not pass"),
+            Code::GuardBreach => ("guard_breach", StatusCode::CONFLICT, "A guard is in breach"),
             Code::Halted => ("halted", StatusCode::CONFLICT, "The rollout is halted"),
             Code::IdempotencyMismatch => (
                 "idempotency_mismatch",
@@ -334,6 +336,7 @@ fn refused(refusal: Refusal, detail: String) -> Problem {
         Refusal::Retired(_) => Problem::new(Code::Retired, detail),
         Refusal::NotReady(_) => Problem::new(Code::NotReady, detail),
         Refusal::Frozen(_) => Problem::new(Code::Frozen, detail),
+        Refusal::GuardBreach(_) => Problem::new(Code::GuardBreach, detail),
         Refusal::WindowNeeded(_) => Problem::new(Code::WindowNeeded, detail),
         Refusal::Dependents { ahead, .. } => {
             let ahead: Vec<Value> = ahead

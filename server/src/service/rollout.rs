@@ -15,7 +15,7 @@ use crate::domain::text::Reason;
 use crate::service::size::refuse_oversized;
 use crate::service::work::{Shared, Work, absent, facts, proof};
 use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
-use crate::store::Tx;
+use crate::store::{Receipt, Tx};
 
 /// A rollout's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Services {
         change: &Change,
         render: Render<'_, Changed>,
     ) -> Result<Answer, Failure> {
-        if change.command == Command::Halt {
+        if change.command.is_urgent() {
             return self.insist(ctx, render, |work| apply(work, change));
         }
         self.change(ctx, render, |work| apply(work, change))
@@ -133,12 +133,7 @@ impl Services {
             environment: environment.parse().map_err(|_| name(()))?,
         };
         let ctx = Ctx::of(Actor::system());
-        let nothing = |_: &()| crate::store::Receipt {
-            status: 0,
-            etag: None,
-            body: String::new(),
-        };
-        self.change(&ctx, &nothing, |work| {
+        self.change(&ctx, &unanswered, |work| {
             work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
             let (route, environment, rollout) = load(work.tx, &target)?;
             // It may have been closed or prolonged since it was found to be due.
@@ -164,8 +159,7 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
     let mut locked: BTreeSet<RouteKey> = others.iter().cloned().collect();
     locked.insert(target.route.clone());
     work.lock(&locked, &environment.key)?;
-    // A halt is for now, whatever the page that ordered it has seen.
-    if change.command != Command::Halt {
+    if !change.command.is_urgent() {
         expect_tag(work, target)?;
     }
     // What was read before the locks may have changed while waiting for them.
@@ -206,6 +200,15 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
         reason: change.reason.to_string(),
         cascaded,
     })
+}
+
+/// Nobody asked, so there is nothing to answer.
+pub(super) fn unanswered<T>(_: &T) -> Receipt {
+    Receipt {
+        status: 0,
+        etag: None,
+        body: String::new(),
+    }
 }
 
 /// The rollout must still have the tag that the caller has seen, if they say one.

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use switchover::{EnvironmentKind, RouteKey, Stage, Version};
 
 use crate::domain::audit::AuditDraft;
 use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::facts::{Facts, Proof};
 use crate::domain::freeze::Freeze;
+use crate::domain::frozen::Frozen;
+use crate::domain::guard::GuardReport;
 use crate::domain::lifecycle::{Command, plan};
 use crate::domain::policy::{Policy, PolicyName};
 use crate::domain::rollout::Rollout;
@@ -25,6 +27,10 @@ pub(super) struct Work<'a, 't> {
     pub(super) now: DateTime<Utc>,
     clock: &'a Clock,
     shared: Shared,
+    /// What the record says besides of what changes: what it was done for.
+    pub(super) grounds: Map<String, Value>,
+    /// What guards answered to whoever asked them, in the place of what is on record.
+    pub(super) answers: Option<Vec<GuardReport>>,
     drafts: Vec<AuditDraft>,
     revisions: BTreeMap<EnvironmentKey, u64>,
 }
@@ -80,6 +86,8 @@ impl<'a, 't> Work<'a, 't> {
             now: clock(),
             clock,
             shared: Shared::default(),
+            grounds: Map::new(),
+            answers: None,
             drafts: Vec::new(),
             revisions: BTreeMap::new(),
         }
@@ -165,7 +173,10 @@ impl<'a, 't> Work<'a, 't> {
         environment: &Environment,
         (command, reason): (&Command, &str),
     ) -> Result<(Rollout, Rollout), Failure> {
-        let facts = self.facts(route, environment, command, reason)?;
+        let mut facts = self.facts(route, environment, command, reason)?;
+        if !command.is_safe() {
+            facts.frozen = frozen(self.tx, &rollout, environment, self.now)?;
+        }
         let Some(transition) = plan(&rollout, command, &facts)? else {
             return Ok((rollout.clone(), rollout));
         };
@@ -185,7 +196,10 @@ impl<'a, 't> Work<'a, 't> {
                 at: self.now,
             })?;
         }
-        let (before, after) = transition.record();
+        let (before, mut after) = transition.record();
+        if let Value::Object(fields) = &mut after {
+            fields.extend(self.grounds.clone());
+        }
         self.record(
             transition.action(),
             Some(&route.spec.key),
@@ -208,7 +222,7 @@ impl<'a, 't> Work<'a, 't> {
         let who = (self.ctx, reason, self.now);
         let place = (route, environment);
         match command {
-            Command::Halt => Ok(safe_facts(place, who, Proof::default())),
+            _ if command.is_urgent() => Ok(safe_facts(place, who, Proof::default())),
             Command::Demote { .. } => {
                 let proof = Proof {
                     dependents: dependents(self.tx, route, environment)?,
@@ -220,7 +234,14 @@ impl<'a, 't> Work<'a, 't> {
                 let proof = proof(self.tx, route, environment)?;
                 facts(self.tx, &mut self.shared, place, who, proof)
             }
-            _ => facts(self.tx, &mut self.shared, place, who, Proof::default()),
+            _ => {
+                let proof = Proof::default();
+                let mut facts = facts(self.tx, &mut self.shared, place, who, proof)?;
+                if let Some(answers) = &self.answers {
+                    facts.guards.clone_from(answers);
+                }
+                Ok(facts)
+            }
         }
     }
 
@@ -282,11 +303,29 @@ pub(super) fn facts(
         now,
         policy: shared.policy(tx, route)?,
         freezes: shared.freezes(tx, &environment.key, now)?,
+        frozen: Frozen::default(),
         guards: Vec::new(),
         route: route.clone(),
         environment: environment.clone(),
         proof,
     })
+}
+
+/// When freezes were open here, as far back as the rollout's ramp looks.
+pub(super) fn frozen(
+    tx: &mut Tx<'_>,
+    rollout: &Rollout,
+    environment: &Environment,
+    now: DateTime<Utc>,
+) -> Result<Frozen, StoreError> {
+    let Some(since) = rollout.clock_since(now) else {
+        return Ok(Frozen::default());
+    };
+    let freezes = tx.freezes_after(since)?;
+    let here = freezes.iter();
+    Ok(Frozen::by(
+        here.filter(|freeze| freeze.covers(&environment.key)),
+    ))
 }
 
 /// What a change is judged by that raises nothing.
@@ -301,6 +340,7 @@ fn safe_facts(
         now,
         policy: Policy::without_gates(route.spec.policy.clone()),
         freezes: Vec::new(),
+        frozen: Frozen::default(),
         guards: Vec::new(),
         route: route.clone(),
         environment: environment.clone(),

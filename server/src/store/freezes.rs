@@ -46,6 +46,26 @@ impl Tx<'_> {
             .collect()
     }
 
+    /// Every freeze that was open after this moment, or will be.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn freezes_after(&mut self, moment: DateTime<Utc>) -> Result<Vec<Freeze>, StoreError> {
+        let open = freezes::ends_at
+            .is_null()
+            .or(freezes::ends_at.assume_not_null().gt(time(moment)));
+        let not_closed = freezes::closed_at
+            .is_null()
+            .or(freezes::closed_at.assume_not_null().gt(time(moment)));
+        freezes::table
+            .filter(open)
+            .filter(not_closed)
+            .load::<FreezeRow>(self.connection)?
+            .into_iter()
+            .map(Freeze::try_from)
+            .collect()
+    }
+
     /// One freeze.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
-use switchover::{Mirror, RouteKey, Watch};
+use switchover::{RouteKey, Watch};
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::rollout::Rollout;
@@ -43,7 +43,7 @@ impl Tx<'_> {
         &mut self,
         environment: &EnvironmentKey,
     ) -> Result<(usize, usize), StoreError> {
-        const ENTRY: i64 = 400;
+        const ENTRY: i64 = 480;
         const REQUIREMENT: i64 = 70;
         let (routes, cohorts): (i64, Option<i64>) = rollouts::table
             .filter(rollouts::environment.eq(environment.as_str()))
@@ -102,7 +102,7 @@ impl Tx<'_> {
                         .map(|required| read("requirements.required", required))
                         .collect::<Result<_, _>>()?,
                     ramp_group: ramp_group.map(Box::from),
-                    mirror: Mirror::default(),
+                    mirror: rollout.mirror.shares,
                     watch: Watch::default(),
                 };
                 let published_at = counted("rollouts.published_at", published_at)?;

@@ -7,7 +7,7 @@ use switchover::RouteKey;
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::lifecycle::Transition;
 use crate::domain::rollout::Rollout;
-use crate::store::rows::{RolloutRow, count, time};
+use crate::store::rows::{RolloutRow, count, counted, time};
 use crate::store::schema::rollouts;
 use crate::store::{StoreError, Tx, dialect};
 
@@ -72,6 +72,28 @@ impl Tx<'_> {
             .select((rollouts::route, rollouts::environment))
             .order((rollouts::route.asc(), rollouts::environment.asc()))
             .load(self.connection)?)
+    }
+
+    /// Those whose ramp may move by now, with the revision that says so.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn ramps_due(
+        &mut self,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(String, String, u64)>, StoreError> {
+        rollouts::table
+            .filter(rollouts::ramp_due.is_not_null())
+            .filter(rollouts::ramp_due.le(time(now)))
+            .select((rollouts::route, rollouts::environment, rollouts::revision))
+            .order((rollouts::route.asc(), rollouts::environment.asc()))
+            .load::<(String, String, i64)>(self.connection)?
+            .into_iter()
+            .map(|(route, environment, revision)| {
+                let revision = counted("rollouts.revision", revision)?;
+                Ok((route, environment, revision))
+            })
+            .collect()
     }
 
     /// Locks a rollout for this transaction and reads it; `None` where there is none.

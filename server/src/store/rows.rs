@@ -11,7 +11,7 @@ use switchover::{Percent, Setting};
 
 use crate::domain::approval::{Approval, ApprovalDigest};
 use crate::domain::environment::Environment;
-use crate::domain::rollout::{AcceptanceWindow, Halt, Rollout};
+use crate::domain::rollout::{AcceptanceWindow, Halt, Mirroring, Rollout};
 use crate::domain::route::{Operation, Route, RouteSpec};
 use crate::store::StoreError;
 use crate::store::schema::{approvals, environments, rollouts, routes};
@@ -175,6 +175,10 @@ pub(super) struct RolloutRow {
     changed_at: NaiveDateTime,
     demoted_at: Option<NaiveDateTime>,
     drill: String,
+    ramp: Option<String>,
+    ramp_due: Option<NaiveDateTime>,
+    guard_halts: String,
+    mirror: Option<String>,
 }
 
 impl RolloutRow {
@@ -202,6 +206,13 @@ impl RolloutRow {
             changed_at: rollout.changed_at.naive_utc(),
             demoted_at: rollout.demoted_at.map(time),
             drill: json(&rollout.drill)?,
+            ramp: rollout.ramp.as_ref().map(json).transpose()?,
+            ramp_due: rollout.ramp_due().map(time),
+            guard_halts: json(&rollout.guard_halts)?,
+            mirror: Some(&rollout.mirror)
+                .filter(|mirror| **mirror != Mirroring::default())
+                .map(json)
+                .transpose()?,
         })
     }
 }
@@ -237,6 +248,9 @@ impl TryFrom<RolloutRow> for Rollout {
             )?,
             demoted_at: row.demoted_at.map(|at| at.and_utc()),
             drill: from_json("rollouts.drill", &row.drill)?,
+            ramp: optional("rollouts.ramp", row.ramp.as_deref())?,
+            guard_halts: from_json("rollouts.guard_halts", &row.guard_halts)?,
+            mirror: optional("rollouts.mirror", row.mirror.as_deref())?.unwrap_or_default(),
             revision: counted("rollouts.revision", row.revision)?,
             changed_at: row.changed_at.and_utc(),
         })

@@ -29,6 +29,8 @@ diesel::table! {
         exclude -> Text, halt -> Nullable<Text>, acceptance -> Nullable<Text>,
         acceptance_until -> Nullable<Timestamp>, revision -> BigInt, published_at -> BigInt,
         changed_at -> Timestamp, demoted_at -> Nullable<Timestamp>, drill -> Text,
+        ramp -> Nullable<Text>, ramp_due -> Nullable<Timestamp>, guard_halts -> Text,
+        mirror -> Nullable<Text>,
     }
 }
 diesel::table! {

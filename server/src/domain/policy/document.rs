@@ -7,7 +7,9 @@ use switchover::{MOST_LIMITS, Percent, Stage};
 
 use crate::domain::field::FieldError;
 use crate::domain::policy::rule::Scope;
-use crate::domain::policy::{GateKind, Guard, Measure, Number, Policy, PolicyName, RampStep, Rule};
+use crate::domain::policy::{
+    GateKind, Guard, Measure, Number, Policy, PolicyName, RampStart, RampStep, Rule,
+};
 use crate::domain::text::bounded;
 
 /// The largest document of a policy, in bytes.
@@ -29,6 +31,8 @@ struct Document {
     gates: BTreeMap<Stage, Vec<RuleDocument>>,
     #[serde(default)]
     ramp: Vec<RampStep>,
+    #[serde(default)]
+    ramp_start: RampStart,
     #[serde(default)]
     guards: Vec<Guard>,
 }
@@ -80,6 +84,7 @@ impl Policy {
             description: description.unwrap_or_default(),
             gates,
             ramp: document.ramp,
+            ramp_start: document.ramp_start,
             guards: document.guards,
         };
         errors.extend(check_watch(&policy).err());

@@ -12,6 +12,7 @@ use crate::domain::evidence::{Evidence, EvidenceKind};
 use crate::domain::external::{Confirmation, External};
 use crate::domain::facts::{Deployed, Facts, Proof, Stores, Traffic};
 use crate::domain::freeze::Freeze;
+use crate::domain::frozen::Frozen;
 use crate::domain::gate::{self, GateReport};
 use crate::domain::plan::{Document, Plan};
 use crate::domain::policy::{GateKind, Policy, Rule};
@@ -118,6 +119,7 @@ impl World {
                 policy,
                 environment,
                 freezes: Vec::new(),
+                frozen: Frozen::default(),
                 guards: Vec::new(),
                 proof: Proof {
                     earlier,

@@ -1,0 +1,127 @@
+//! The one door: whatever raises exposure passes it, whoever asks.
+
+use switchover::Stage;
+
+use crate::domain::actor::Role;
+use crate::domain::command::Command;
+use crate::domain::facts::Facts;
+use crate::domain::guard::GuardState;
+use crate::domain::refusal::Refusal;
+use crate::domain::rollout::Rollout;
+
+/// Judges a change that may raise exposure. Nothing does while a change freeze is open; in front of
+/// real users before opt-in only an acceptance window does, up to its share; from opt-in on nothing
+/// does while a guard is in breach; and where the policy has a ramp, only a maintainer leaves its
+/// steps. A promotion has been judged by its gates.
+pub(super) fn door(
+    before: &Rollout,
+    after: &Rollout,
+    command: &Command,
+    facts: &Facts,
+) -> Result<(), Refusal> {
+    let kind = facts.environment.kind;
+    let exposure = after.exposure(kind);
+    let by_gates = matches!(command, Command::Promote { .. });
+    // What closing restores was judged when it was set, and held back by a freeze already.
+    let restores = matches!(command, Command::CloseWindow);
+    if by_gates || restores || !exposure.raises(&before.exposure(kind)) {
+        return Ok(());
+    }
+    if let Some(freeze) = facts.freezes.first() {
+        return Err(Refusal::Frozen(format!(
+            "nothing may raise exposure in {}: {}; wait for its end, or have a maintainer close it \
+             (switchover freeze close {} --reason …)",
+            before.environment,
+            freeze.described(),
+            freeze.id
+        )));
+    }
+    if after.stage != Stage::ReadyForTesting {
+        // With a resume the guards count anew: a person may look at a breach and go on.
+        if !matches!(command, Command::Resume | Command::ResumeRamp) {
+            guard_door(before, facts)?;
+        }
+        return if by_the_steps(after, command) {
+            Ok(())
+        } else {
+            ramp_door(before, facts)
+        };
+    }
+    let by_window = matches!(command, Command::OpenWindow { .. });
+    if by_window || !facts.environment.is_guarded() {
+        return Ok(());
+    }
+    let within = after.acceptance.as_ref().is_some_and(|window| {
+        window.until > facts.now
+            && exposure.share <= window.percent
+            && exposure
+                .include
+                .iter()
+                .all(|key| window.cohort.contains(key))
+    });
+    if within {
+        return Ok(());
+    }
+    Err(Refusal::WindowNeeded(format!(
+        "`{0}` is ready_for_testing in {1}: before opt_in more traffic may take the new path only \
+         within an acceptance window, which a maintainer opens (switchover acceptance {0} {1} \
+         --until … --percent … --reason …)",
+        before.route, before.environment
+    )))
+}
+
+fn guard_door(before: &Rollout, facts: &Facts) -> Result<(), Refusal> {
+    let mut reports = facts.guards.iter();
+    match reports.find(|report| report.state == GuardState::Breach) {
+        None => Ok(()),
+        Some(report) => Err(Refusal::GuardBreach(format!(
+            "guard {} of `{}` is in breach in {}: {}; mend it, and have its counts begin anew: with \
+             a new version of the application, or by a halt and a resume",
+            report.guard.name, before.route, before.environment, report.detail
+        ))),
+    }
+}
+
+/// Whether what is exposed then is what the ramp's present step says, and no key besides.
+fn by_the_steps(after: &Rollout, command: &Command) -> bool {
+    match command {
+        Command::StartRamp | Command::ResumeRamp | Command::AdvanceRamp => true,
+        Command::Resume => after.is_on_ramp(),
+        _ => false,
+    }
+}
+
+fn ramp_door(before: &Rollout, facts: &Facts) -> Result<(), Refusal> {
+    if facts.policy.has_ramp() && facts.actor.role < Role::Maintainer {
+        return Err(Refusal::Forbidden {
+            needs: Role::Maintainer,
+            to_do: format!(
+                "raising `{}` otherwise than by the ramp of policy {}",
+                before.route, facts.policy.name
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Judges an edit of the route itself that lets keys of this rollout take the new path, such as a
+/// requirement that is taken away.
+///
+/// # Errors
+/// When nothing may raise exposure here now, or not this person.
+pub fn route_door(rollout: &Rollout, facts: &Facts) -> Result<(), Refusal> {
+    if !rollout.sight(facts.environment.kind).exposed {
+        return Ok(());
+    }
+    match facts.freezes.first() {
+        Some(freeze) => Err(Refusal::Frozen(format!(
+            "nothing may raise exposure in {}: {}",
+            rollout.environment,
+            freeze.described()
+        ))),
+        None => {
+            guard_door(rollout, facts)?;
+            ramp_door(rollout, facts)
+        }
+    }
+}
