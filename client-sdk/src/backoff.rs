@@ -87,8 +87,8 @@ impl Backoff {
         (wait + asked_for, slows_down.then_some(Notice::SlowedDown))
     }
 
-    /// A stream has been healthy for long enough.
-    pub(crate) fn healthy_stream(&mut self) -> Option<Notice> {
+    /// All is well: a stream has been healthy for long enough, or a report was taken.
+    pub(crate) fn recovered(&mut self) -> Option<Notice> {
         let notice = self.is_slow.then_some(Notice::Recovered);
         *self = Backoff::new(self.delays);
         notice
@@ -98,7 +98,7 @@ impl Backoff {
     pub(crate) fn good_poll(&mut self) -> Option<Notice> {
         self.good_polls += 1;
         if self.good_polls >= 2 {
-            self.healthy_stream()
+            self.recovered()
         } else {
             None
         }
@@ -166,7 +166,7 @@ mod tests {
             .map(|_| backoff.after(Attempt::Failed, None, 1.0).0.as_secs_f64())
             .collect();
         assert_eq!(bounds, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
-        assert_eq!(backoff.healthy_stream(), None);
+        assert_eq!(backoff.recovered(), None);
         assert_eq!(
             backoff.after(Attempt::Failed, None, 1.0).0,
             Duration::from_millis(500)

@@ -10,6 +10,7 @@ use crate::cache;
 use crate::client::Client;
 use crate::clock;
 use crate::engine::{Engine, Settings};
+use crate::instance::Labels;
 use crate::manifest::{InvalidManifestKey, Manifest, ManifestKey};
 use crate::overrides::{self, Overrides};
 use crate::pace::Pace;
@@ -33,6 +34,9 @@ pub struct ClientBuilder {
     poll_interval: Duration,
     is_polling_only: bool,
     overrides: Option<Overrides>,
+    instance_name: Option<String>,
+    application: Option<(String, String)>,
+    reports: bool,
     pace: Pace,
 }
 
@@ -50,6 +54,9 @@ impl ClientBuilder {
             poll_interval: Duration::from_secs(15),
             is_polling_only: false,
             overrides: None,
+            instance_name: None,
+            application: None,
+            reports: true,
             pace: Pace::default(),
         }
     }
@@ -142,6 +149,30 @@ impl ClientBuilder {
         self
     }
 
+    /// What people know this process by: its host's name and its number unless you say otherwise.
+    pub fn instance_name(mut self, name: impl Into<String>) -> ClientBuilder {
+        self.instance_name = Some(name.into());
+        self
+    }
+
+    /// The program and its version, by which the server tells a new build from the one before: the
+    /// executable's name and `unversioned` unless you say otherwise.
+    pub fn application(
+        mut self,
+        name: impl Into<String>,
+        version: impl Into<String>,
+    ) -> ClientBuilder {
+        self.application = Some((name.into(), version.into()));
+        self
+    }
+
+    /// Whether what was counted is reported to the server, as it is unless you say otherwise. Without
+    /// reports the server's guards cannot see this process.
+    pub fn telemetry(mut self, is_on: bool) -> ClientBuilder {
+        self.reports = is_on;
+        self
+    }
+
     /// For this crate's own tests.
     #[doc(hidden)]
     pub fn pace(mut self, pace: Pace) -> ClientBuilder {
@@ -179,8 +210,17 @@ impl ClientBuilder {
             .map_err(|_| StartError::InvalidManifestKey)?;
         let manifest = self.manifest.as_deref();
         let manifest = manifest.map(|text| Manifest::verify(text, &keys).map(Arc::new));
+        let (application, version) = self
+            .application
+            .unwrap_or_else(|| (executable(), "unversioned".to_owned()));
+        let labels = Labels {
+            name: self.instance_name,
+            application,
+            version,
+        };
         let settings = Settings {
             server,
+            labels: self.reports.then_some(labels),
             manifest,
             cache_directory: self.cache_directory,
             cache_name: self.cache_name,
@@ -197,6 +237,13 @@ impl ClientBuilder {
         engine.start().map_err(StartError::Thread)?;
         Ok(Client::of(engine))
     }
+}
+
+/// The name of the program's file; empty where the system does not say.
+fn executable() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 impl fmt::Debug for ClientBuilder {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::builder::{ClientBuilder, StartError};
 use crate::changes::{Change, Subscription};
@@ -129,14 +129,21 @@ impl Client {
             .collect()
     }
 
-    /// Waits until what the cache has to keep of the snapshot in use is on disk. `false` when that
-    /// takes longer than the timeout.
+    /// Sends what was counted and waits for the server's answer, and until what the cache has to keep
+    /// of the snapshot in use is on disk. `false` when that takes longer than the timeout, or when the
+    /// server has not taken it.
     pub fn flush(&self, timeout: Duration) -> bool {
-        self.engine.life().wait_for_cache(timeout)
+        let began = Instant::now();
+        let life = self.engine.life();
+        let sent = life.flush_counts();
+        let is_on_disk = life.wait_for_cache(timeout);
+        let left = timeout.saturating_sub(began.elapsed());
+        let is_sent = sent.is_none_or(|sent| sent.recv_timeout(left).unwrap_or(false));
+        is_on_disk && is_sent
     }
 
-    /// Ends the client's thread, within a second also where the server hangs. Routes go on deciding
-    /// by what is known. A second call does nothing.
+    /// Sends what was counted with a goodbye, and ends the client's threads: within a second, also where
+    /// the server hangs. Routes go on deciding by what is known. A second call does nothing.
     pub fn shutdown(&self) {
         if self.engine.life().health().mode != Mode::Stopped {
             self.engine.close();

@@ -6,26 +6,30 @@
 //! most: a thread, or an octave of latencies, that there is no room for counts in the shared cells.
 
 use std::cell::RefCell;
+use std::iter::once;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::decide::Path;
 use crate::histogram::{Bucket, Buckets};
 use crate::latency::{Latency, OCTAVES, PER_OCTAVE};
+use crate::ledger::ACCOUNT_BYTES;
+use crate::totals::Totals;
 
-/// The most memory that one route's counters take.
+/// The most memory that one route's counters take, with its account in the ledger.
 const MOST_BYTES: usize = 64 * 1024;
+const PATHS: [Path; 2] = [Path::Old, Path::New];
 const OCTAVE_BYTES: usize = PER_OCTAVE * size_of::<AtomicU64>();
 /// Threads with cells of their own, per route.
 const MOST_THREADS: usize = 16;
-/// Octaves that threads may have of their own, per route: what the shared cells, all of their
-/// octaves and the threads' fixed parts leave.
-const MOST_OCTAVES: usize = (MOST_BYTES
+/// What the threads of one route may have of their own: what the shared cells and the account, with all
+/// octaves of both paths, leave.
+const MOST_OWN_BYTES: usize = MOST_BYTES
     - size_of::<Counters>()
-    - 2 * OCTAVES * OCTAVE_BYTES
-    - MOST_THREADS * size_of::<Cells>())
-    / OCTAVE_BYTES;
+    - ACCOUNT_BYTES
+    - 4 * OCTAVES * OCTAVE_BYTES
+    - MOST_THREADS * (size_of::<Cells>() + size_of::<Arc<Cells>>());
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,15 +69,16 @@ pub struct RouteStats {
 #[derive(Debug)]
 pub(crate) struct Counters {
     id: usize,
-    shared: Cells,
+    shared: [PathCells; 2],
     threads: Mutex<Vec<Arc<Cells>>>,
-    octaves: AtomicUsize,
+    /// What of [`MOST_OWN_BYTES`] is in use.
+    own_bytes: AtomicUsize,
 }
 
+/// One thread's; of each path once it has taken it.
 #[derive(Debug)]
 struct Cells {
-    old: PathCells,
-    new: PathCells,
+    paths: [OnceLock<Box<PathCells>>; 2],
 }
 
 #[derive(Debug)]
@@ -98,9 +103,9 @@ impl Counters {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         Counters {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            shared: Cells::new(),
+            shared: [PathCells::new(), PathCells::new()],
             threads: Mutex::new(Vec::new()),
-            octaves: AtomicUsize::new(0),
+            own_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -110,13 +115,12 @@ impl Counters {
         let bucket = Bucket::of(nanos);
         let counted = MINE.try_with(|mine| {
             let mine = mine.try_borrow().ok()?;
-            let cells = mine.cells.get(self.id)?.as_deref()?.path(path);
+            let cells = mine.cells.get(self.id)?.as_deref()?.path(path)?;
             let cell = cells.latency.get(bucket)?;
-            add_own(cell);
-            match outcome {
-                Outcome::Success => {}
-                _ => add_own(cells.outcome(outcome)?),
+            if outcome != Outcome::Success {
+                add_own(cells.outcome(outcome)?);
             }
+            add_own(cell);
             Some(())
         });
         if !matches!(counted, Ok(Some(()))) {
@@ -129,48 +133,87 @@ impl Counters {
     fn record_otherwise(&self, path: Path, outcome: Outcome, bucket: Bucket) {
         // A thread whose locals are gone already, or one that is in here already, has none.
         let mine = MINE.try_with(|mine| Some(mine.try_borrow_mut().ok()?.cells(self)?.clone()));
-        if let Ok(Some(cells)) = mine {
-            let cells = cells.path(path);
-            let has_room = || self.octaves.fetch_add(1, Ordering::Relaxed) < MOST_OCTAVES;
-            let cell = match cells.latency.get(bucket) {
-                Some(cell) => Some(cell),
-                None if has_room() => cells.latency.get_or_add(bucket),
-                None => {
-                    self.octaves.fetch_sub(1, Ordering::Relaxed);
-                    None
-                }
-            };
-            if let Some(cell) = cell {
-                add_own(cell);
-                cells.outcome(outcome).map(add_own);
-                return;
-            }
+        if let Ok(Some(cells)) = mine
+            && let Some(cells) = self.own_path(&cells, path)
+            && let Some(cell) = self.own_cell(cells, bucket)
+        {
+            cells.outcome(outcome).map(add_own);
+            add_own(cell);
+            return;
         }
-        let cells = self.shared.path(path);
-        for cell in [cells.latency.get_or_add(bucket), cells.outcome(outcome)] {
-            cell.map(|cell| cell.fetch_add(1, Ordering::Relaxed));
+        let cells = of(&self.shared, path);
+        for cell in [cells.outcome(outcome), cells.latency.get_or_add(bucket)] {
+            cell.map(|cell| cell.fetch_add(1, Ordering::Release));
         }
+    }
+
+    /// A thread's cells of a path, made if there is room.
+    fn own_path<'c>(&self, cells: &'c Cells, path: Path) -> Option<&'c PathCells> {
+        let place = of(&cells.paths, path);
+        if place.get().is_none() && self.reserve(size_of::<PathCells>()) {
+            // Made before it is set: a fork in the middle of setting would hold up the child.
+            let made = Box::new(PathCells::new());
+            let _ = place.set(made);
+        }
+        place.get().map(|cells| &**cells)
+    }
+
+    /// A thread's cell of a bucket, made if there is room.
+    fn own_cell<'c>(&self, cells: &'c PathCells, bucket: Bucket) -> Option<&'c AtomicU64> {
+        match cells.latency.get(bucket) {
+            Some(cell) => Some(cell),
+            None if self.reserve(OCTAVE_BYTES) => cells.latency.get_or_add(bucket),
+            None => None,
+        }
+    }
+
+    fn reserve(&self, bytes: usize) -> bool {
+        let has_room = self.own_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_OWN_BYTES;
+        if !has_room {
+            self.own_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        has_room
     }
 
     /// Adds up what all threads have counted.
     pub(crate) fn stats(&self) -> RouteStats {
-        // The lock is held for moments only; where it is not to be had (a fork may have copied it
-        // locked), what the shared cells say is all there is.
+        // Where the lock is not to be had, what the shared cells say is all there is.
+        let threads = self.threads();
+        let threads = threads.as_deref().map_or(&[][..], Vec::as_slice);
+        let [old, new] = self.sum(threads);
+        RouteStats {
+            old: old.stats,
+            new: new.stats,
+        }
+    }
+
+    /// Adds up what all threads have counted, on the old path and on the new one; `None` where that
+    /// cannot be had at the moment.
+    pub(crate) fn totals(&self) -> Option<[Totals; 2]> {
+        Some(self.sum(&self.threads()?))
+    }
+
+    /// The lock is held for moments only, but a fork may have copied it locked.
+    fn threads(&self) -> Option<MutexGuard<'_, Vec<Arc<Cells>>>> {
         let deadline = Instant::now() + Duration::from_millis(100);
-        let threads = loop {
+        loop {
             match self.threads.try_lock() {
-                Ok(threads) => break Some(threads),
-                Err(_) if Instant::now() >= deadline => break None,
+                Ok(threads) => return Some(threads),
+                Err(_) if Instant::now() >= deadline => return None,
                 Err(_) => std::thread::yield_now(),
             }
-        };
-        let mut stats = RouteStats::default();
-        let threads = threads.iter().flat_map(|threads| threads.iter());
-        for cells in std::iter::once(&self.shared).chain(threads.map(|cells| &**cells)) {
-            cells.old.add_to(&mut stats.old);
-            cells.new.add_to(&mut stats.new);
         }
-        stats
+    }
+
+    fn sum(&self, threads: &[Arc<Cells>]) -> [Totals; 2] {
+        PATHS.map(|path| {
+            let own = threads.iter().filter_map(|cells| cells.path(path));
+            let mut totals = Totals::default();
+            for cells in once(of(&self.shared, path)).chain(own) {
+                cells.add_to(&mut totals);
+            }
+            totals
+        })
     }
 
     fn enter(&self) -> Option<Arc<Cells>> {
@@ -191,9 +234,12 @@ impl Counters {
         if has_ended {
             // Pairs with the release by which the thread let go of them.
             fence(Ordering::Acquire);
-            self.shared.old.take(&cells.old);
-            self.shared.new.take(&cells.new);
-            self.octaves.fetch_sub(cells.octaves(), Ordering::Relaxed);
+            for path in PATHS {
+                if let Some(cells) = cells.path(path) {
+                    of(&self.shared, path).take(cells);
+                }
+            }
+            self.own_bytes.fetch_sub(cells.bytes(), Ordering::Relaxed);
         }
         has_ended
     }
@@ -219,21 +265,30 @@ impl Mine {
 impl Cells {
     const fn new() -> Cells {
         Cells {
-            old: PathCells::new(),
-            new: PathCells::new(),
+            paths: [const { OnceLock::new() }; 2],
         }
     }
 
     #[inline]
-    fn path(&self, path: Path) -> &PathCells {
-        match path {
-            Path::Old => &self.old,
-            Path::New => &self.new,
-        }
+    fn path(&self, path: Path) -> Option<&PathCells> {
+        of(&self.paths, path).get().map(|cells| &**cells)
     }
 
-    fn octaves(&self) -> usize {
-        self.old.latency.octaves() + self.new.latency.octaves()
+    /// What it takes beside itself.
+    fn bytes(&self) -> usize {
+        let paths = PATHS.into_iter().filter_map(|path| self.path(path));
+        paths
+            .map(|cells| size_of::<PathCells>() + cells.latency.octaves() * OCTAVE_BYTES)
+            .sum()
+    }
+}
+
+/// What there is of each path.
+#[inline]
+fn of<T>([old, new]: &[T; 2], path: Path) -> &T {
+    match path {
+        Path::Old => old,
+        Path::New => new,
     }
 }
 
@@ -256,12 +311,16 @@ impl PathCells {
         }
     }
 
-    fn add_to(&self, stats: &mut PathStats) {
+    /// In the opposite order of that in which a call counts: whatever of it is seen first, the rest
+    /// is seen then too.
+    fn add_to(&self, totals: &mut Totals) {
+        let stats = &mut totals.stats;
+        self.latency.add_to(&mut stats.latency);
+        stats.calls = stats.latency.count();
+        fence(Ordering::Acquire);
         stats.errors += self.errors.load(Ordering::Relaxed);
         stats.panics += self.panics.load(Ordering::Relaxed);
         stats.cancelled += self.cancelled.load(Ordering::Relaxed);
-        self.latency.add_to(&mut stats.latency);
-        stats.calls = stats.latency.count();
     }
 
     fn take(&self, other: &PathCells) {
@@ -284,7 +343,7 @@ impl PathCells {
 #[inline]
 fn add_own(cell: &AtomicU64) {
     let count = cell.load(Ordering::Relaxed);
-    cell.store(count.wrapping_add(1), Ordering::Relaxed);
+    cell.store(count.wrapping_add(1), Ordering::Release);
 }
 
 #[cfg(test)]
@@ -336,12 +395,21 @@ mod tests {
         });
         assert_eq!(counters.stats().old.calls, 40 * 40);
         let threads = counters.threads.lock().unwrap();
-        let octaves: usize = threads.iter().map(|cells| cells.octaves()).sum();
+        let own: usize = threads.iter().map(|cells| cells.bytes()).sum();
+        assert!(own > 0 && own <= MOST_OWN_BYTES && threads.len() <= MOST_THREADS);
+        assert_eq!(own, counters.own_bytes.load(Ordering::Relaxed));
+        // The shared cells, and as much again for what is booked of them.
+        let octaves: usize = counters
+            .shared
+            .iter()
+            .map(|cells| cells.latency.octaves())
+            .sum();
         let bytes = size_of::<Counters>()
-            + (counters.shared.octaves() + octaves) * OCTAVE_BYTES
-            + threads.len() * size_of::<Cells>();
+            + ACCOUNT_BYTES
+            + 2 * octaves * OCTAVE_BYTES
+            + own
+            + threads.len() * (size_of::<Cells>() + size_of::<Arc<Cells>>());
         assert!(bytes <= MOST_BYTES, "{bytes}");
-        assert!(octaves > 0);
     }
 
     #[test]

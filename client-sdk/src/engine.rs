@@ -5,18 +5,24 @@
 //! that needs one begins it, from the last state that was published.
 
 use std::collections::BTreeSet;
+use std::iter::empty;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cache::{Cache, Found, Release};
 use crate::changes::{Change, Subscribers};
+use crate::instance::Labels;
+use crate::ledger::Ledger;
 use crate::manifest::{Manifest, ManifestError};
 use crate::overrides::Overrides;
 use crate::pace::Pace;
 use crate::published::Published;
+use crate::report::Registered;
+use crate::reporter;
 use crate::rollout::{Rollout, RouteKey};
 use crate::slot::Slot;
 use crate::slots::Slots;
@@ -25,6 +31,10 @@ use crate::state::State;
 use crate::status::{Health, ManifestStatus, Mode};
 use crate::sync;
 use crate::transport::Server;
+
+/// How long an ending client waits for its threads. A name server or a connection in the making is
+/// not interrupted; then the thread ends by itself soon after.
+const PATIENCE_AT_END: Duration = Duration::from_secs(1);
 
 /// What the builder was told.
 #[derive(Debug)]
@@ -37,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) manifest: Option<Result<Arc<Manifest>, ManifestError>>,
     pub(crate) poll_interval: Duration,
     pub(crate) is_polling_only: bool,
+    /// How the process names itself in its reports; `None` where it makes none.
+    pub(crate) labels: Option<Labels>,
     pub(crate) pace: Pace,
 }
 
@@ -60,6 +72,9 @@ pub(crate) struct Life {
     heard: Condvar,
     cache: Mutex<Option<Cache>>,
     thread: Mutex<Option<sync::Thread>>,
+    /// What is reported and what is not yet; `None` where nothing is.
+    ledger: Option<Mutex<Ledger>>,
+    reporter: Mutex<Option<reporter::Thread>>,
     next: OnceLock<Box<Life>>,
 }
 
@@ -71,7 +86,7 @@ impl Engine {
         let manifest = settings.manifest.clone().and_then(Result::ok);
         let state = State::new(found, manifest, overrides);
         settings.tell_of_manifest(&state);
-        let first = Life::new(&settings, Arc::new(state), cache);
+        let first = Life::new(&settings, Arc::new(state), cache, empty());
         Engine {
             settings,
             subscribers: Subscribers::default(),
@@ -127,6 +142,9 @@ impl Engine {
                 None => warn_of_another_stage(&state, key, rollout),
             }
         }
+        if let Some(mut ledger) = self.ledger() {
+            ledger.open(&slot, &state);
+        }
         slot.publish(state.plan(key));
         drop(writer);
         warn_of_overrides(&state, key);
@@ -139,6 +157,9 @@ impl Engine {
         let mut writer = life.state.writer();
         let before = writer.get();
         let state = Arc::new(before.with_live(Arc::clone(&snapshot)));
+        if let Some(mut ledger) = self.ledger() {
+            ledger.change(&before, &state);
+        }
         writer.set(Arc::clone(&state));
         for slot in self.slots() {
             slot.publish(state.plan(slot.key()));
@@ -181,7 +202,12 @@ impl Engine {
                 // The state is at hand; this is for what the cache knows about its files.
                 cache.load();
             }
-            Box::new(Life::new(&self.settings, last.state.get(), cache))
+            Box::new(Life::new(
+                &self.settings,
+                last.state.get(),
+                cache,
+                self.slots(),
+            ))
         });
         if let Err(error) = self.start() {
             tracing::warn!(%error, "the thread that follows the server cannot start after a fork");
@@ -212,31 +238,77 @@ impl Engine {
         }
     }
 
-    /// Starts the thread that follows the server, where there is one and it does not run yet.
+    /// Starts the threads that follow the server and report to it, where there is one and they do not
+    /// run yet.
     pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
         let Some(server) = &self.settings.server else {
             return Ok(());
         };
-        let mut thread = lock(&self.last_life().thread);
-        if thread.is_none() && !self.is_closed.load(Ordering::Relaxed) {
+        let life = self.last_life();
+        let mut thread = lock(&life.thread);
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if thread.is_none() {
             *thread = Some(sync::start(Arc::clone(self), server)?);
+        }
+        drop(thread);
+        let mut reporter = lock(&life.reporter);
+        if let Some(labels) = &self.settings.labels
+            && reporter.is_none()
+        {
+            *reporter = Some(reporter::start(Arc::clone(self), server, labels)?);
         }
         Ok(())
     }
 
-    /// Ends the thread. What was decided by stays what is decided by.
+    /// Ends the threads, within a second. What was decided by stays what is decided by.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         let life = self.last_life();
-        // In a forked child that never began a life the thread is the parent's.
+        // In a forked child that never began a life the threads are the parent's.
         if life.process == std::process::id() {
-            let thread = lock(&life.thread).take();
+            let until = Instant::now() + PATIENCE_AT_END;
+            let reporter = lock(&life.reporter).take().map(reporter::Thread::end);
+            let thread = lock(&life.thread).take().map(sync::Thread::end);
+            if let Some(reporter) = reporter {
+                reporter.wait(until);
+            }
             if let Some(thread) = thread {
-                thread.end();
+                thread.wait(until);
             }
             life.health().mode = Mode::Stopped;
             life.heard.notify_all();
         }
+    }
+
+    /// What this process reports and what not yet; `None` where it reports nothing.
+    pub(crate) fn ledger(&self) -> Option<MutexGuard<'_, Ledger>> {
+        self.last_life().ledger.as_ref().map(lock)
+    }
+
+    /// The routes as the process's reports name them.
+    pub(crate) fn registered(&self) -> Vec<Registered> {
+        let state = self.state();
+        let mut overridden = state.overridden();
+        let slots = self.slots().filter_map(|slot| {
+            let route: RouteKey = slot.key().parse().ok()?;
+            Some(Registered {
+                flag: overridden.remove(&route),
+                route,
+                in_code: true,
+                breaker_open: false,
+            })
+        });
+        let mut registered: Vec<Registered> = slots.collect();
+        let others = overridden.into_iter().map(|(route, flag)| Registered {
+            route: route.clone(),
+            in_code: false,
+            flag: Some(flag),
+            breaker_open: false,
+        });
+        registered.extend(others);
+        registered
     }
 
     pub(crate) fn last_life(&self) -> &Life {
@@ -303,8 +375,16 @@ impl Settings {
 }
 
 impl Life {
-    fn new(settings: &Settings, state: Arc<State>, cache: Option<Cache>) -> Life {
+    fn new<'a>(
+        settings: &Settings,
+        state: Arc<State>,
+        cache: Option<Cache>,
+        slots: impl Iterator<Item = &'a Arc<Slot>>,
+    ) -> Life {
+        let reports = settings.server.is_some() && settings.labels.is_some();
         Life {
+            ledger: reports.then(|| Mutex::new(Ledger::of(slots, &state))),
+            reporter: Mutex::new(None),
             process: std::process::id(),
             slots: Slots::default(),
             health: Mutex::new(Health::new(
@@ -334,6 +414,12 @@ impl Life {
     /// The disk cache; whoever writes to it holds it.
     pub(crate) fn cache(&self) -> MutexGuard<'_, Option<Cache>> {
         lock(&self.cache)
+    }
+
+    /// Has what was counted sent; the receiver hears whether the server has it. `None` where there is
+    /// nothing that reports.
+    pub(crate) fn flush_counts(&self) -> Option<Receiver<bool>> {
+        Some(lock(&self.reporter).as_ref()?.flush())
     }
 
     /// Waits until nobody writes to the disk cache.

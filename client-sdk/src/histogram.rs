@@ -40,6 +40,15 @@ impl Bucket {
     fn number(self) -> u16 {
         u16::try_from(self.octave * PER_OCTAVE + self.place).unwrap_or(u16::MAX)
     }
+
+    /// The bucket with this number.
+    pub(crate) fn numbered(number: u16) -> Bucket {
+        let number = usize::from(number);
+        Bucket {
+            octave: number / PER_OCTAVE,
+            place: number % PER_OCTAVE,
+        }
+    }
 }
 
 /// Buckets that are allocated one octave (256 bytes) at a time, when a latency first falls into it.
@@ -70,6 +79,12 @@ impl Buckets {
             let _ = octave.set(cells);
         }
         octave.get()?.get(bucket.place)
+    }
+
+    /// How many were counted in a bucket.
+    pub(crate) fn count(&self, bucket: Bucket) -> u64 {
+        self.get(bucket)
+            .map_or(0, |cell| cell.load(Ordering::Relaxed))
     }
 
     /// Every bucket that counted something.

@@ -28,6 +28,8 @@ mod cache;
 #[cfg(feature = "client")]
 mod call;
 #[cfg(feature = "client")]
+mod chance;
+#[cfg(feature = "client")]
 mod changes;
 #[cfg(feature = "client")]
 mod client;
@@ -42,11 +44,19 @@ mod events;
 #[cfg(feature = "client")]
 mod histogram;
 #[cfg(feature = "client")]
+mod instance;
+#[cfg(feature = "client")]
 mod key;
+#[cfg(feature = "client")]
+mod ledger;
+#[cfg(feature = "client")]
+mod outbox;
 #[cfg(feature = "client")]
 mod pace;
 #[cfg(feature = "client")]
 mod published;
+#[cfg(feature = "client")]
+mod reporter;
 #[cfg(feature = "client")]
 mod route;
 #[cfg(feature = "client")]
@@ -61,6 +71,8 @@ mod status;
 mod sync;
 #[cfg(feature = "client")]
 pub mod testing;
+#[cfg(feature = "client")]
+mod totals;
 #[cfg(feature = "client")]
 mod transport;
 #[cfg(feature = "client")]

@@ -22,6 +22,14 @@ pub struct Pace {
     pub healthy_after: Duration,
     /// While polling, how often the stream is tried again.
     pub retry_stream: Duration,
+    /// Between two reports.
+    pub report: Duration,
+    /// Between two reports while a change is young, if there is something to tell.
+    pub report_soon: Duration,
+    /// For how long a change is young.
+    pub young: Duration,
+    /// How often the routes are reported although nothing about them has changed.
+    pub report_routes: Duration,
 }
 
 impl Default for Pace {
@@ -35,6 +43,10 @@ impl Default for Pace {
             slow_retry: Duration::from_secs(300),
             healthy_after: Duration::from_secs(60),
             retry_stream: Duration::from_secs(300),
+            report: Duration::from_secs(5),
+            report_soon: Duration::from_secs(1),
+            young: Duration::from_secs(60),
+            report_routes: Duration::from_secs(60),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::table::Source;
 pub const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// More than this in one batch was not counted by any process.
 const MOST_CALLS: u64 = 1_000_000_000_000;
-const LONGEST_NAME: usize = 100;
+pub(crate) const LONGEST_NAME: usize = 100;
 const LONGEST_ID: usize = 64;
 /// The most limits that one row may count slow calls by.
 pub const MOST_LIMITS: usize = 4;
@@ -61,6 +61,9 @@ pub struct Batch {
     /// The routes that the process knows of; left out while nothing about them has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routes: Option<Vec<Registered>>,
+    /// Whether `routes` goes on with the list of the batch before, which was not enough for it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub continues: bool,
     /// What was counted since the batch before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<RouteCounts>,

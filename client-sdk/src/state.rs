@@ -9,8 +9,8 @@ use crate::cache::{Cached, Found, Halts};
 use crate::decide::{self, Decision, Plan};
 use crate::explain::{self, Explanation};
 use crate::manifest::Manifest;
-use crate::overrides::Overrides;
-use crate::rollout::{Rollout, RouteKey};
+use crate::overrides::{FlagOverride, Overrides};
+use crate::rollout::{Rollout, RouteKey, Watch};
 use crate::snapshot::Snapshot;
 use crate::stage::EnvironmentKind;
 use crate::table::{Entry, Source, Table};
@@ -192,15 +192,52 @@ impl State {
     pub(crate) fn differs_from(&self, other: &State) -> Vec<RouteKey> {
         let tables = self.tables().chain(other.tables());
         let routes: BTreeSet<&RouteKey> = tables.flat_map(|table| table.entries().keys()).collect();
-        let says = |state: &State, route: &RouteKey| {
-            let table = state.table_of(route.as_str());
-            (table.get(route.as_str()).cloned(), table.kind())
-        };
         routes
             .into_iter()
-            .filter(|route| says(self, route) != says(other, route))
+            .filter(|route| self.differs_about(other, route.as_str()))
             .cloned()
             .collect()
+    }
+
+    /// Whether this state says something else about a route than that one did.
+    pub(crate) fn differs_about(&self, other: &State, route: &str) -> bool {
+        let (mine, theirs) = (self.table_of(route), other.table_of(route));
+        mine.kind() != theirs.kind() || mine.get(route) != theirs.get(route)
+    }
+
+    /// Every route that any layer names, with what its environment variable says here if that is
+    /// `1` or `0`.
+    pub(crate) fn overridden(&self) -> BTreeMap<&RouteKey, bool> {
+        let routes = self.tables().flat_map(|table| table.entries().keys());
+        routes
+            .filter_map(|route| Some((route, self.override_of(route.as_str())?)))
+            .collect()
+    }
+
+    fn override_of(&self, route: &str) -> Option<bool> {
+        let rollout = self.table_of(route).rollout(route)?;
+        match self.overrides.flag(&rollout.flag) {
+            FlagOverride::On => Some(true),
+            FlagOverride::Off => Some(false),
+            FlagOverride::Unset | FlagOverride::Ignored(_) => None,
+        }
+    }
+
+    /// Within one of these, revisions can be compared; `None` without a snapshot.
+    pub(crate) fn lineage(&self) -> Option<(&str, &str)> {
+        let snapshot = self.snapshot()?;
+        Some((snapshot.environment(), &snapshot.version().epoch))
+    }
+
+    /// The revision of the best snapshot there is; 0 without one.
+    pub(crate) fn revision(&self) -> u64 {
+        self.snapshot()
+            .map_or(0, |snapshot| snapshot.version().revision)
+    }
+
+    /// What callers are to count apart about a route.
+    pub(crate) fn watch(&self, route: &str) -> Option<&Watch> {
+        Some(&self.table_of(route).rollout(route)?.watch)
     }
 
     /// Best first.

@@ -1,10 +1,9 @@
-//! The one thread that follows the server: stream, polling, back-off.
+//! The thread that follows the server: stream, polling, back-off.
 //!
 //! Nothing that the server does ends it; only [`Thread::end`] does, and that interrupts whatever it
 //! waits for.
 
 use std::convert::Infallible;
-use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::backoff::{Attempt, Backoff, Delays, Notice};
 use crate::cache::Halts;
+use crate::chance::Chance;
 use crate::engine::Engine;
 use crate::events::{Item, Parser};
 use crate::snapshot::Snapshot;
@@ -24,9 +24,6 @@ use crate::versions::{Admission, Refusal, admit};
 
 /// Streams in a row that say nothing before the client asks from time to time instead.
 const SILENT_STREAMS: u32 = 2;
-/// How long an ending client waits for its thread. A name server or a connection in the making is
-/// not interrupted; then the thread ends by itself soon after.
-const PATIENCE_AT_END: Duration = Duration::from_secs(1);
 const READ_BYTES: usize = 16 * 1024;
 
 /// The running thread.
@@ -60,12 +57,29 @@ pub(crate) fn start(engine: Arc<Engine>, server: &Server) -> std::io::Result<Thr
 }
 
 impl Thread {
-    pub(crate) fn end(self) {
+    /// Has the thread end, whatever it waits for.
+    pub(crate) fn end(self) -> Ending {
         drop(self.running);
         self.agent.shutdown();
+        Ending {
+            id: self.id,
+            ended: self.ended,
+        }
+    }
+}
+
+/// A thread that was told to end.
+pub(crate) struct Ending {
+    id: ThreadId,
+    ended: Receiver<Infallible>,
+}
+
+impl Ending {
+    pub(crate) fn wait(self, until: Instant) {
         // A callback may hold the last client; its thread cannot wait for itself.
         if thread::current().id() != self.id {
-            let _ = self.ended.recv_timeout(PATIENCE_AT_END);
+            let left = until.saturating_duration_since(Instant::now());
+            let _ = self.ended.recv_timeout(left);
         }
     }
 }
@@ -82,8 +96,7 @@ struct Follower {
     transport: Transport,
     stop: Receiver<Infallible>,
     backoff: Backoff,
-    random: RandomState,
-    draws: u64,
+    chance: Chance,
     way: Way,
     silent_streams: u32,
     /// Whether the next stream goes on from the version at hand, or begins with a full snapshot.
@@ -112,8 +125,7 @@ impl Follower {
             engine,
             transport,
             stop,
-            random: RandomState::new(),
-            draws: 0,
+            chance: Chance::default(),
             silent_streams: 0,
             resumes: true,
             on_trial: None,
@@ -148,7 +160,7 @@ impl Follower {
                 self.tell(notice);
                 // All processes started by one deployment should not ask at once for ever.
                 let interval = self.engine.settings().poll_interval;
-                Ok(interval.mul_f64(0.9 + 0.2 * self.chance()))
+                Ok(interval.mul_f64(0.9 + 0.2 * self.chance.draw()))
             }
             Way::Poll(_) | Way::Stream => {
                 // The first load is a plain request: it comes through where streams are held back.
@@ -210,7 +222,7 @@ impl Follower {
             self.keep_what_proved_good();
             if !is_healthy && opened.elapsed() >= healthy_after {
                 is_healthy = true;
-                let notice = self.backoff.healthy_stream();
+                let notice = self.backoff.recovered();
                 self.tell(notice);
             }
         }
@@ -301,7 +313,7 @@ impl Follower {
             self.silent_streams = 0;
         }
         self.note(&failure);
-        let chance = self.chance();
+        let chance = self.chance.draw();
         let (wait, notice) = self
             .backoff
             .after(failure.attempt, failure.retry_after, chance);
@@ -410,12 +422,5 @@ impl Follower {
 
     fn is_stopped(&self) -> bool {
         matches!(self.stop.try_recv(), Err(TryRecvError::Disconnected))
-    }
-
-    /// Uniform in `0.0..1.0`.
-    fn chance(&mut self) -> f64 {
-        self.draws = self.draws.wrapping_add(1);
-        let bits = self.random.hash_one(self.draws) >> 32;
-        f64::from(u32::try_from(bits).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
     }
 }

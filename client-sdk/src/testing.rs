@@ -109,6 +109,7 @@ impl TestClient {
             cache_after: std::time::Duration::MAX,
             poll_interval: std::time::Duration::MAX,
             is_polling_only: false,
+            labels: None,
             pace: Pace::default(),
         };
         TestClient {

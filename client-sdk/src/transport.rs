@@ -1,4 +1,4 @@
-//! The two requests that the client makes, and what can go wrong with them.
+//! The requests that the client makes, and what can go wrong with them.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -14,6 +14,9 @@ use crate::builder::StartError;
 use crate::pace::Pace;
 use crate::snapshot::{MAX_SNAPSHOT_BYTES, SnapshotError, Version};
 use crate::versions::Refusal;
+
+/// The most that is read of what the server answers to a report, in bytes.
+const MOST_SAID: u64 = 4 * 1024;
 
 /// Where the server is, and how to be let in.
 #[derive(Clone)]
@@ -151,6 +154,15 @@ impl Failure {
     }
 }
 
+/// Why a batch was not counted.
+#[derive(Debug)]
+pub(crate) enum ReportFailure {
+    /// It never will be: the server says what is wrong with it.
+    Refused(String),
+    /// It may be yet.
+    Later(Failure),
+}
+
 impl From<SnapshotError> for Failure {
     fn from(error: SnapshotError) -> Failure {
         Failure::failed(format!(
@@ -261,6 +273,31 @@ impl Transport {
             }
             304 if at_hand.is_some() => Ok(None),
             _ => Err(Failure::from_status(&response)),
+        }
+    }
+
+    /// Hands over a batch of what was counted.
+    pub(crate) fn report(&self, batch: &[u8]) -> Result<(), ReportFailure> {
+        let response = self
+            .agent
+            .post(format!("{}/sdk/v1/telemetry", self.server.url))
+            .header(header::AUTHORIZATION, self.server.authorization.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .config()
+            .timeout_send_body(Some(self.pace.answer))
+            .build()
+            .send(batch);
+        let mut response =
+            response.map_err(|error| ReportFailure::Later(Failure::from_request(&error)))?;
+        let status = response.status().as_u16();
+        let failure = Failure::from_status(&response);
+        // What the server says besides; a connection is used again only once it was read.
+        let body = response.body_mut().with_config().limit(MOST_SAID);
+        let said = body.read_to_string().unwrap_or_default();
+        match status {
+            200..=299 => Ok(()),
+            400 | 413 | 422 => Err(ReportFailure::Refused(format!("{status} {said}"))),
+            _ => Err(ReportFailure::Later(failure)),
         }
     }
 

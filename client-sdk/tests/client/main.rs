@@ -15,6 +15,7 @@ mod handles;
 mod live;
 mod logs;
 mod manifest;
+mod reports;
 mod server;
 mod testing;
 mod tls;

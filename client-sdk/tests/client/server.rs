@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use switchover::{
-    Client, ClientBuilder, ContentHash, EnvironmentKind, Overrides, Pace, RouteKey, Version,
+    Batch, Client, ClientBuilder, ContentHash, EnvironmentKind, Overrides, Pace, RouteKey, Version,
     write_delta, write_snapshot,
 };
 
@@ -26,13 +26,23 @@ pub(crate) enum Answer {
     Silent,
     /// Not at all.
     Hang,
+    /// Hears the request, and hangs up.
+    HangUp,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
     pub(crate) at: Instant,
+}
+
+/// What was reported, as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) body: Vec<u8>,
+    pub(crate) batch: Batch,
 }
 
 pub(crate) struct Server {
@@ -49,7 +59,10 @@ struct Shared {
     routes: BTreeMap<RouteKey, String>,
     snapshot: Answer,
     stream: Answer,
+    telemetry: Answer,
     requests: Vec<Request>,
+    /// Apart from the other requests: they come when they come.
+    reports: Vec<Report>,
     streams: Vec<TcpStream>,
     /// Connections that are kept open and get no answer.
     held: Vec<TcpStream>,
@@ -67,7 +80,9 @@ impl Server {
             routes: BTreeMap::new(),
             snapshot: Answer::Well,
             stream: Answer::Well,
+            telemetry: Answer::Well,
             requests: Vec::new(),
+            reports: Vec::new(),
             streams: Vec::new(),
             held: Vec::new(),
             is_down: false,
@@ -163,6 +178,15 @@ impl Server {
         self.shared().snapshot = answer;
     }
 
+    pub(crate) fn answer_reports(&self, answer: Answer) {
+        self.shared().telemetry = answer;
+    }
+
+    /// Every report that came, whatever it was answered.
+    pub(crate) fn reports(&self) -> Vec<Report> {
+        self.shared().reports.clone()
+    }
+
     /// Gives up the requests that have got no answer.
     pub(crate) fn release(&self) {
         for connection in self.shared().held.drain(..) {
@@ -222,6 +246,8 @@ pub(crate) fn pace() -> Pace {
         read: Duration::from_millis(250),
         first_retry: Duration::from_millis(4),
         longest_retry: Duration::from_millis(20),
+        report: Duration::from_millis(40),
+        report_soon: Duration::from_millis(10),
         ..Pace::default()
     }
 }
@@ -245,17 +271,29 @@ fn serve(shared: &Mutex<Shared>, connection: TcpStream) {
     let mut reader = BufReader::new(connection.try_clone().unwrap());
     while let Some(request) = read_request(&mut reader) {
         let mut shared = shared.lock().unwrap();
-        shared.requests.push(request.clone());
         let is_stream = request.path == "/sdk/v1/stream";
-        let answer = match is_stream {
-            true => shared.stream.clone(),
-            false => shared.snapshot.clone(),
+        let is_report = request.path == "/sdk/v1/telemetry";
+        let answer = match () {
+            () if is_stream => shared.stream.clone(),
+            () if is_report => shared.telemetry.clone(),
+            () => shared.snapshot.clone(),
         };
+        if is_report {
+            assert_eq!(request.headers["authorization"], "Bearer sdk-key");
+            shared.reports.push(Report {
+                batch: Batch::from_json(&request.body).unwrap(),
+                body: request.body.clone(),
+            });
+        } else {
+            shared.requests.push(request.clone());
+        }
         let mut connection = connection.try_clone().unwrap();
         let answered = match answer {
             Answer::Status(status) => {
                 write!(connection, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")
             }
+            Answer::HangUp => return,
+            Answer::Well if is_report => write!(connection, "HTTP/1.1 204 No Content\r\n\r\n"),
             Answer::Hang => {
                 shared.held.push(connection);
                 return;
@@ -322,9 +360,14 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
         Some((name.to_lowercase(), value.to_owned()))
     });
     let path = lines.first()?.split(' ').nth(1)?;
+    let headers: BTreeMap<String, String> = headers.collect();
+    let length = headers.get("content-length");
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut body).ok()?;
     Some(Request {
         path: path.find("/sdk/").map_or(path, |at| &path[at..]).to_owned(),
-        headers: headers.collect(),
+        headers,
+        body,
         at: Instant::now(),
     })
 }

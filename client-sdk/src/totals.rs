@@ -1,0 +1,157 @@
+//! What was counted on one path of a route, and the difference between two looks at it.
+
+use std::sync::atomic::Ordering;
+
+use crate::counters::PathStats;
+use crate::histogram::{Bucket, Buckets};
+use crate::latency::Latency;
+use crate::report::{MOST_LIMITS, Proportion};
+
+/// What was counted since the process began.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) stats: PathStats,
+    /// Calls that a ramp's share sent here, and those of them that failed.
+    pub(crate) ramp: Proportion,
+    /// By the place of a limit among the route's.
+    pub(crate) slow: [Slowness; MOST_LIMITS],
+}
+
+/// What was counted against one limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Slowness {
+    /// Calls that had taken longer when they ended, and were not found so before.
+    pub(crate) ended: u64,
+    /// Calls that were found to be open for longer.
+    pub(crate) found: u64,
+    /// Those of them that have ended since.
+    pub(crate) found_and_ended: u64,
+}
+
+/// A difference.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) errors: u64,
+    pub(crate) panics: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) ramp: Proportion,
+    /// By the place of a limit among the route's: calls held against it, and those that took longer.
+    pub(crate) slow: [Proportion; MOST_LIMITS],
+    /// Ascending, by bucket.
+    pub(crate) latency: Vec<(u16, u64)>,
+}
+
+/// What has been taken of the totals before.
+#[derive(Debug)]
+pub(crate) struct Booked {
+    errors: u64,
+    panics: u64,
+    cancelled: u64,
+    ramp: Proportion,
+    slow: [Slowness; MOST_LIMITS],
+    /// Of each limit, violations that came before their calls.
+    early: [u64; MOST_LIMITS],
+    latency: Buckets,
+}
+
+impl Default for Booked {
+    fn default() -> Booked {
+        Booked {
+            errors: 0,
+            panics: 0,
+            cancelled: 0,
+            ramp: Proportion::default(),
+            slow: [Slowness::default(); MOST_LIMITS],
+            early: [0; MOST_LIMITS],
+            latency: Buckets::new(),
+        }
+    }
+}
+
+impl Booked {
+    /// What has been counted since the last time, which is booked by that.
+    ///
+    /// A call counts its latency last, and is looked at while it does: its error may be seen one look
+    /// before the call itself. It waits for the call then, so that no report says that more calls
+    /// failed than were made.
+    pub(crate) fn take(&mut self, totals: &Totals) -> Counted {
+        let latency = self.take_latency(&totals.stats.latency);
+        let calls = latency
+            .iter()
+            .fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
+        let stats = &totals.stats;
+        let errors = take(&mut self.errors, stats.errors, calls);
+        let panics = take(&mut self.panics, stats.panics, calls - errors);
+        let cancelled = take(
+            &mut self.cancelled,
+            stats.cancelled,
+            calls - errors - panics,
+        );
+        let trials = take(&mut self.ramp.trials, totals.ramp.trials, calls);
+        let most = trials.min(errors + panics);
+        let violations = take(&mut self.ramp.violations, totals.ramp.violations, most);
+        let mut slow = [Proportion::default(); MOST_LIMITS];
+        let booked = self.slow.iter_mut().zip(&mut self.early);
+        for ((booked, early), (now, slow)) in booked.zip(totals.slow.iter().zip(&mut slow)) {
+            let ended = take(&mut booked.ended, now.ended, u64::MAX);
+            let found = take(&mut booked.found, now.found, u64::MAX);
+            let known = take(&mut booked.found_and_ended, now.found_and_ended, calls);
+            slow.trials = (calls - known).saturating_add(found);
+            let violations = ended.saturating_add(found).saturating_add(*early);
+            slow.violations = violations.min(slow.trials);
+            *early = violations - slow.violations;
+        }
+        Counted {
+            errors,
+            panics,
+            cancelled,
+            ramp: Proportion { trials, violations },
+            slow,
+            latency,
+        }
+    }
+
+    fn take_latency(&mut self, latency: &Latency) -> Vec<(u16, u64)> {
+        let mut taken = Vec::with_capacity(self.buckets_to_take(latency));
+        for (number, count) in latency.buckets() {
+            let bucket = Bucket::numbered(number);
+            let difference = count.saturating_sub(self.latency.count(bucket));
+            if difference > 0 {
+                if let Some(booked) = self.latency.get_or_add(bucket) {
+                    booked.fetch_add(difference, Ordering::Relaxed);
+                }
+                taken.push((number, difference));
+            }
+        }
+        taken
+    }
+
+    /// How many buckets differ.
+    pub(crate) fn buckets_to_take(&self, latency: &Latency) -> usize {
+        let booked = |number| self.latency.count(Bucket::numbered(number));
+        latency
+            .buckets()
+            .filter(|(number, count)| *count > booked(*number))
+            .count()
+    }
+}
+
+/// Of what was counted since, as much as there is room for.
+fn take(booked: &mut u64, total: u64, most: u64) -> u64 {
+    let difference = total.saturating_sub(*booked).min(most);
+    *booked += difference;
+    difference
+}
+
+impl Counted {
+    pub(crate) fn calls(&self) -> u64 {
+        self.latency
+            .iter()
+            .fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// Whether there is nothing to report.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.latency.is_empty() && self.slow.iter().all(|slow| slow.violations == 0)
+    }
+}
