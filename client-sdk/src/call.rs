@@ -4,10 +4,13 @@ use std::cell::Cell;
 use std::future::Future;
 use std::thread;
 
+use crate::breaker::Probe;
+use crate::cells::{Ended, Outcome};
 use crate::clock::Started;
-use crate::counters::{Counters, Outcome};
+use crate::counters::{Counters, Held};
 use crate::decide::Path;
 use crate::route::Route;
+use crate::slot::Slot;
 
 /// A thread's calls, from the first on, between two looks at whether it is in a forked child: asking
 /// for the process takes longer than counting the call.
@@ -22,19 +25,41 @@ thread_local! {
 #[must_use = "a call does nothing until it is run"]
 pub struct Call<'r> {
     route: &'r Route,
-    path: Path,
+    choice: Choice,
+}
+
+/// A path, and what about the way to it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) path: Path,
+    /// Whether a ramp's share has chosen it.
+    pub(crate) is_by_ramp: bool,
+    /// Whether it tries the new path for an open breaker.
+    pub(crate) probe: Option<Probe>,
+}
+
+impl Choice {
+    /// Not by a ramp.
+    #[inline]
+    pub(crate) fn other(path: Path) -> Choice {
+        Choice {
+            path,
+            is_by_ramp: false,
+            probe: None,
+        }
+    }
 }
 
 impl<'r> Call<'r> {
     #[inline]
-    pub(crate) fn new(route: &'r Route, path: Path) -> Call<'r> {
-        Call { route, path }
+    pub(crate) fn new(route: &'r Route, choice: Choice) -> Call<'r> {
+        Call { route, choice }
     }
 
     /// The path that the call will take.
     #[must_use]
     pub fn path(&self) -> Path {
-        self.path
+        self.choice.path
     }
 
     /// What to run on the old path.
@@ -91,8 +116,8 @@ impl<O, N> ReadyCall<'_, O, N> {
         O: FnOnce() -> Result<T, E>,
         N: FnOnce() -> Result<T, E>,
     {
-        let running = Running::start(&self.call);
-        let result = match self.call.path {
+        let running = Running::start(&self.call, Counters::begin);
+        let result = match self.call.choice.path {
             Path::Old => (self.old)(),
             Path::New => (self.new)(),
         };
@@ -115,8 +140,8 @@ impl<O, N> ReadyCall<'_, O, N> {
         OF: Future<Output = Result<T, E>>,
         NF: Future<Output = Result<T, E>>,
     {
-        let running = Running::start(&self.call);
-        let result = match self.call.path {
+        let running = Running::start(&self.call, Counters::begin_shared);
+        let result = match self.call.choice.path {
             Path::Old => (self.old)().await,
             Path::New => (self.new)().await,
         };
@@ -137,21 +162,25 @@ fn look_for_a_fork(route: &Route) {
 
 /// Counts the call when it ends, however it does.
 struct Running<'r> {
-    counters: &'r Counters,
-    path: Path,
+    slot: &'r Slot,
+    choice: Choice,
     outcome: Option<Outcome>,
+    held: Held,
     started: Started,
 }
 
 impl<'r> Running<'r> {
     #[inline]
-    fn start(call: &Call<'r>) -> Running<'r> {
+    fn start(call: &Call<'r>, begin: impl FnOnce(&Counters, Path, Started) -> Held) -> Running<'r> {
         look_for_a_fork(call.route);
+        let slot = &**call.route.slot();
+        let started = Started::now();
         Running {
-            counters: call.route.slot().counters(),
-            path: call.path,
+            slot,
+            choice: call.choice,
             outcome: None,
-            started: Started::now(),
+            held: begin(slot.counters(), call.choice.path, started),
+            started,
         }
     }
 
@@ -167,11 +196,20 @@ impl<'r> Running<'r> {
 impl Drop for Running<'_> {
     #[inline]
     fn drop(&mut self) {
-        let nanos = self.started.elapsed_nanos();
         let outcome = self.outcome.unwrap_or_else(|| match thread::panicking() {
             true => Outcome::Panic,
             false => Outcome::Cancelled,
         });
-        self.counters.record(self.path, outcome, nanos);
+        let ended = Ended {
+            path: self.choice.path,
+            outcome,
+            is_by_ramp: self.choice.is_by_ramp,
+        };
+        self.slot.counters().end(ended, self.held, self.started);
+        if self.choice.path == Path::New
+            && let Some(fuse) = self.slot.fuse()
+        {
+            self.slot.count(fuse, outcome, self.choice.probe);
+        }
     }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::builder::{ClientBuilder, StartError};
 use crate::changes::{Change, Subscription};
-use crate::counters::RouteStats;
 use crate::engine::Engine;
 use crate::route::{Route, RouteSpec};
 use crate::status::{Mode, Status};
+use crate::totals::RouteStats;
 
 /// Follows the server and hands out [`Route`]s. Clones share everything; when the last one is
 /// dropped the client's thread ends, and routes go on deciding by what was known then.

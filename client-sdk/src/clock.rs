@@ -21,7 +21,11 @@ pub(crate) fn warm_up() {
     }
 }
 
+/// What the stamps of the system's clock count from.
+static BASE: OnceLock<Instant> = OnceLock::new();
+
 /// A moment in the past.
+#[derive(Clone, Copy)]
 pub(crate) enum Started {
     Counter(&'static quanta::Clock, u64),
     System(Instant),
@@ -44,4 +48,59 @@ impl Started {
             Started::System(start) => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
         }
     }
+}
+
+/// A moment as one number and the clock that it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) ticks: u64,
+    pub(crate) is_counter: bool,
+}
+
+impl Started {
+    #[inline]
+    pub(crate) fn stamp(self) -> Stamp {
+        match self {
+            Started::Counter(_, ticks) => Stamp {
+                ticks,
+                is_counter: true,
+            },
+            Started::System(at) => Stamp {
+                ticks: since_base(at),
+                is_counter: false,
+            },
+        }
+    }
+}
+
+/// Now, on both clocks.
+#[derive(Debug)]
+pub(crate) struct Now {
+    counter: Option<(&'static quanta::Clock, u64)>,
+    system: u64,
+}
+
+impl Now {
+    pub(crate) fn read() -> Now {
+        Now {
+            counter: COUNTER.get().map(|clock| (clock, clock.raw())),
+            system: since_base(Instant::now()),
+        }
+    }
+
+    /// Nanoseconds since a moment.
+    pub(crate) fn since(&self, stamp: Stamp) -> u64 {
+        match (stamp.is_counter, self.counter) {
+            (false, _) => self.system.saturating_sub(stamp.ticks),
+            (true, Some((clock, now))) => clock.delta_as_nanos(stamp.ticks, now),
+            // Stamped after this moment.
+            (true, None) => 0,
+        }
+    }
+}
+
+fn since_base(at: Instant) -> u64 {
+    let base = BASE.get_or_init(Instant::now);
+    let since = at.saturating_duration_since(*base).as_nanos();
+    u64::try_from(since).unwrap_or(u64::MAX)
 }

@@ -8,19 +8,20 @@
 use std::cell::RefCell;
 use std::iter::once;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::cells::{Cells, Ended, OCTAVE_BYTES, PATHS, PathCells, add_own, places};
+use crate::clock::Started;
 use crate::decide::Path;
-use crate::histogram::{Bucket, Buckets};
-use crate::latency::{Latency, OCTAVES, PER_OCTAVE};
+use crate::histogram::Bucket;
+use crate::latency::OCTAVES;
 use crate::ledger::ACCOUNT_BYTES;
-use crate::totals::Totals;
+use crate::slow::{OpenCall, Place, SHARED_PLACES, SlowCalls, of};
+use crate::totals::{RouteStats, Totals};
 
 /// The most memory that one route's counters take, with its account in the ledger.
 const MOST_BYTES: usize = 64 * 1024;
-const PATHS: [Path; 2] = [Path::Old, Path::New];
-const OCTAVE_BYTES: usize = PER_OCTAVE * size_of::<AtomicU64>();
 /// Threads with cells of their own, per route.
 const MOST_THREADS: usize = 16;
 /// What the threads of one route may have of their own: what the shared cells and the account, with all
@@ -28,43 +29,9 @@ const MOST_THREADS: usize = 16;
 const MOST_OWN_BYTES: usize = MOST_BYTES
     - size_of::<Counters>()
     - ACCOUNT_BYTES
+    - SHARED_PLACES * size_of::<Place>()
     - 4 * OCTAVES * OCTAVE_BYTES
     - MOST_THREADS * (size_of::<Cells>() + size_of::<Arc<Cells>>());
-
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Success,
-    Error,
-    Panic,
-    Cancelled,
-}
-
-/// What was counted on one path of one route in this process.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PathStats {
-    /// Calls that ended, however they did.
-    pub calls: u64,
-    /// Those that returned an error.
-    pub errors: u64,
-    /// Those that panicked.
-    pub panics: u64,
-    /// Those whose future was dropped before it was done.
-    pub cancelled: u64,
-    /// How long they took, whichever way they ended.
-    pub latency: Latency,
-}
-
-/// What was counted on both paths of one route in this process.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RouteStats {
-    /// Calls that took the old path.
-    pub old: PathStats,
-    /// Calls that took the new path.
-    pub new: PathStats,
-}
 
 #[derive(Debug)]
 pub(crate) struct Counters {
@@ -73,20 +40,16 @@ pub(crate) struct Counters {
     threads: Mutex<Vec<Arc<Cells>>>,
     /// What of [`MOST_OWN_BYTES`] is in use.
     own_bytes: AtomicUsize,
+    slow: SlowCalls,
 }
 
-/// One thread's; of each path once it has taken it.
-#[derive(Debug)]
-struct Cells {
-    paths: [OnceLock<Box<PathCells>>; 2],
-}
-
-#[derive(Debug)]
-struct PathCells {
-    errors: AtomicU64,
-    panics: AtomicU64,
-    cancelled: AtomicU64,
-    latency: Buckets,
+/// Where a call that is under way can be seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Held {
+    Nowhere,
+    /// Among the places of the thread that it runs on.
+    Own(usize),
+    Shared(usize),
 }
 
 thread_local! {
@@ -106,45 +69,131 @@ impl Counters {
             shared: [PathCells::new(), PathCells::new()],
             threads: Mutex::new(Vec::new()),
             own_bytes: AtomicUsize::new(0),
+            slow: SlowCalls::new(),
         }
     }
 
-    /// Counts one call. Never waits.
+    /// Has a call be seen while it is under way, if anybody wants to. It must end on this thread.
     #[inline]
-    pub(crate) fn record(&self, path: Path, outcome: Outcome, nanos: u64) {
+    pub(crate) fn begin(&self, path: Path, started: Started) -> Held {
+        if !self.slow.is_on() {
+            return Held::Nowhere;
+        }
+        let call = OpenCall::new(path, started.stamp());
+        let held = MINE.try_with(|mine| {
+            let mine = mine.try_borrow().ok()?;
+            mine.cells.get(self.id)?.as_deref()?.take_place(call)
+        });
+        match held {
+            Ok(Some(place)) => Held::Own(place),
+            _ => self.begin_otherwise(call),
+        }
+    }
+
+    /// The same for a call that may end on another thread.
+    pub(crate) fn begin_shared(&self, path: Path, started: Started) -> Held {
+        if !self.slow.is_on() {
+            return Held::Nowhere;
+        }
+        let call = OpenCall::new(path, started.stamp());
+        self.slow
+            .take_shared(call)
+            .map_or(Held::Nowhere, Held::Shared)
+    }
+
+    /// The first call of a thread, one within others, or no room for the thread.
+    #[cold]
+    fn begin_otherwise(&self, call: OpenCall) -> Held {
+        let mine = MINE.try_with(|mine| {
+            let mut mine = mine.try_borrow_mut().ok()?;
+            mine.cells(self)?.take_place(call)
+        });
+        match mine {
+            Ok(Some(place)) => Held::Own(place),
+            _ => self
+                .slow
+                .take_shared(call)
+                .map_or(Held::Nowhere, Held::Shared),
+        }
+    }
+
+    /// Counts a call that has ended. Never waits.
+    #[inline]
+    pub(crate) fn end(&self, ended: Ended, held: Held, started: Started) {
+        let nanos = match held {
+            Held::Nowhere => self.leave(None, ended.path, started),
+            Held::Own(place) => {
+                let nanos = MINE.try_with(|mine| {
+                    let mine = mine.try_borrow().ok()?;
+                    let place = mine.cells.get(self.id)?.as_deref()?.places.get(place)?;
+                    Some(self.leave(Some(place), ended.path, started))
+                });
+                match nanos {
+                    Ok(Some(nanos)) => nanos,
+                    // The thread is taking its locals down, and its places with them.
+                    _ => started.elapsed_nanos(),
+                }
+            }
+            Held::Shared(place) => self.leave(self.slow.shared(place), ended.path, started),
+        };
+        self.record(ended, nanos);
+    }
+
+    /// How long the call took, its place given back.
+    #[inline]
+    fn leave(&self, place: Option<&Place>, path: Path, started: Started) -> u64 {
+        if let Some(place) = place {
+            place.end();
+        }
+        let nanos = started.elapsed_nanos();
+        self.slow.count(path, nanos, place);
+        if let Some(place) = place {
+            place.leave();
+        }
+        nanos
+    }
+
+    #[inline]
+    pub(crate) fn record(&self, ended: Ended, nanos: u64) {
         let bucket = Bucket::of(nanos);
         let counted = MINE.try_with(|mine| {
             let mine = mine.try_borrow().ok()?;
-            let cells = mine.cells.get(self.id)?.as_deref()?.path(path)?;
+            let cells = mine.cells.get(self.id)?.as_deref()?.path(ended.path)?;
             let cell = cells.latency.get(bucket)?;
-            if outcome != Outcome::Success {
-                add_own(cells.outcome(outcome)?);
-            }
+            cells.count(ended, add_own);
             add_own(cell);
             Some(())
         });
         if !matches!(counted, Ok(Some(()))) {
-            self.record_otherwise(path, outcome, bucket);
+            self.record_otherwise(ended, bucket);
         }
     }
 
     /// The first call of a thread, the first one in an octave, or no room for either.
     #[cold]
-    fn record_otherwise(&self, path: Path, outcome: Outcome, bucket: Bucket) {
+    fn record_otherwise(&self, ended: Ended, bucket: Bucket) {
         // A thread whose locals are gone already, or one that is in here already, has none.
         let mine = MINE.try_with(|mine| Some(mine.try_borrow_mut().ok()?.cells(self)?.clone()));
         if let Ok(Some(cells)) = mine
-            && let Some(cells) = self.own_path(&cells, path)
+            && let Some(cells) = self.own_path(&cells, ended.path)
             && let Some(cell) = self.own_cell(cells, bucket)
         {
-            cells.outcome(outcome).map(add_own);
+            cells.count(ended, add_own);
             add_own(cell);
             return;
         }
-        let cells = of(&self.shared, path);
-        for cell in [cells.outcome(outcome), cells.latency.get_or_add(bucket)] {
-            cell.map(|cell| cell.fetch_add(1, Ordering::Release));
-        }
+        let add_shared = |cell: &AtomicU64| {
+            cell.fetch_add(1, Ordering::Release);
+        };
+        let cells = of(&self.shared, ended.path);
+        cells.count(ended, add_shared);
+        cells.latency.get_or_add(bucket).map(add_shared);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn add_many(&self, path: Path, nanos: u64, calls: u64) {
+        let cell = of(&self.shared, path).latency.get_or_add(Bucket::of(nanos));
+        cell.unwrap().fetch_add(calls, Ordering::Relaxed);
     }
 
     /// A thread's cells of a path, made if there is room.
@@ -189,8 +238,24 @@ impl Counters {
 
     /// Adds up what all threads have counted, on the old path and on the new one; `None` where that
     /// cannot be had at the moment.
+    ///
+    /// Calls under way that have become slow are found by this, too.
     pub(crate) fn totals(&self) -> Option<[Totals; 2]> {
-        Some(self.sum(&self.threads()?))
+        let threads = self.threads()?;
+        self.slow.look(places(&threads));
+        Some(self.sum(&threads))
+    }
+
+    /// Calls that take longer are slow from now on, in milliseconds.
+    pub(crate) fn set_slow_limits(&self, limits: &[u32]) {
+        self.slow.set_limits(limits);
+    }
+
+    /// Forgets the calls under way: after a fork they are the parent's.
+    pub(crate) fn disown_open_calls(&self) {
+        if let Some(threads) = self.threads() {
+            self.slow.disown(places(&threads));
+        }
     }
 
     /// The lock is held for moments only, but a fork may have copied it locked.
@@ -212,6 +277,7 @@ impl Counters {
             for cells in once(of(&self.shared, path)).chain(own) {
                 cells.add_to(&mut totals);
             }
+            totals.slow = self.slow.totals(path);
             totals
         })
     }
@@ -262,95 +328,21 @@ impl Mine {
     }
 }
 
-impl Cells {
-    const fn new() -> Cells {
-        Cells {
-            paths: [const { OnceLock::new() }; 2],
-        }
-    }
-
-    #[inline]
-    fn path(&self, path: Path) -> Option<&PathCells> {
-        of(&self.paths, path).get().map(|cells| &**cells)
-    }
-
-    /// What it takes beside itself.
-    fn bytes(&self) -> usize {
-        let paths = PATHS.into_iter().filter_map(|path| self.path(path));
-        paths
-            .map(|cells| size_of::<PathCells>() + cells.latency.octaves() * OCTAVE_BYTES)
-            .sum()
-    }
-}
-
-/// What there is of each path.
-#[inline]
-fn of<T>([old, new]: &[T; 2], path: Path) -> &T {
-    match path {
-        Path::Old => old,
-        Path::New => new,
-    }
-}
-
-impl PathCells {
-    const fn new() -> PathCells {
-        PathCells {
-            errors: AtomicU64::new(0),
-            panics: AtomicU64::new(0),
-            cancelled: AtomicU64::new(0),
-            latency: Buckets::new(),
-        }
-    }
-
-    fn outcome(&self, outcome: Outcome) -> Option<&AtomicU64> {
-        match outcome {
-            Outcome::Success => None,
-            Outcome::Error => Some(&self.errors),
-            Outcome::Panic => Some(&self.panics),
-            Outcome::Cancelled => Some(&self.cancelled),
-        }
-    }
-
-    /// In the opposite order of that in which a call counts: whatever of it is seen first, the rest
-    /// is seen then too.
-    fn add_to(&self, totals: &mut Totals) {
-        let stats = &mut totals.stats;
-        self.latency.add_to(&mut stats.latency);
-        stats.calls = stats.latency.count();
-        fence(Ordering::Acquire);
-        stats.errors += self.errors.load(Ordering::Relaxed);
-        stats.panics += self.panics.load(Ordering::Relaxed);
-        stats.cancelled += self.cancelled.load(Ordering::Relaxed);
-    }
-
-    fn take(&self, other: &PathCells) {
-        for (mine, theirs) in [
-            (&self.errors, &other.errors),
-            (&self.panics, &other.panics),
-            (&self.cancelled, &other.cancelled),
-        ] {
-            mine.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        for (bucket, count) in other.latency.counted() {
-            if let Some(cell) = self.latency.get_or_add(bucket) {
-                cell.fetch_add(count, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-/// To a cell that no other thread writes.
-#[inline]
-fn add_own(cell: &AtomicU64) {
-    let count = cell.load(Ordering::Relaxed);
-    cell.store(count.wrapping_add(1), Ordering::Release);
-}
-
 #[cfg(test)]
 mod tests {
     use std::thread;
 
     use super::*;
+    use crate::cells::Outcome;
+    use crate::totals::PathStats;
+
+    fn ended(path: Path, outcome: Outcome) -> Ended {
+        Ended {
+            path,
+            outcome,
+            is_by_ramp: true,
+        }
+    }
 
     #[test]
     fn counts_are_exact_over_threads_that_come_and_go() {
@@ -366,12 +358,14 @@ mod tests {
                                 1 => Outcome::Panic,
                                 _ => Outcome::Success,
                             };
-                            counters.record(Path::New, outcome, call << thread);
+                            counters.record(ended(Path::New, outcome), call << thread);
                         }
                     });
                 }
             });
         }
+        let ramp = counters.totals().unwrap()[1].ramp;
+        assert_eq!((ramp.trials, ramp.violations), (40_000, 20_000));
         let stats = counters.stats();
         assert_eq!(stats.old, PathStats::default());
         assert_eq!(stats.new.calls, 40_000);
@@ -387,7 +381,7 @@ mod tests {
                 scope.spawn(|| {
                     together.wait();
                     for octave in 0..40 {
-                        counters.record(Path::Old, Outcome::Success, 1 << octave);
+                        counters.record(ended(Path::Old, Outcome::Success), 1 << octave);
                     }
                     together.wait();
                 });
@@ -406,6 +400,7 @@ mod tests {
             .sum();
         let bytes = size_of::<Counters>()
             + ACCOUNT_BYTES
+            + SHARED_PLACES * size_of::<Place>()
             + 2 * octaves * OCTAVE_BYTES
             + own
             + threads.len() * (size_of::<Cells>() + size_of::<Arc<Cells>>());
@@ -417,7 +412,7 @@ mod tests {
         struct CountsInDrop(Arc<Counters>);
         impl Drop for CountsInDrop {
             fn drop(&mut self) {
-                self.0.record(Path::New, Outcome::Success, 5);
+                self.0.record(ended(Path::New, Outcome::Success), 5);
             }
         }
         thread_local!(static LATE: RefCell<Option<CountsInDrop>> = const { RefCell::new(None) });
@@ -425,7 +420,7 @@ mod tests {
         let other = Arc::clone(&counters);
         thread::spawn(move || {
             LATE.with(|late| *late.borrow_mut() = Some(CountsInDrop(Arc::clone(&other))));
-            other.record(Path::New, Outcome::Success, 5);
+            other.record(ended(Path::New, Outcome::Success), 5);
         })
         .join()
         .unwrap();

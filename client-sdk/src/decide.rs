@@ -64,6 +64,8 @@ pub enum Reason {
     EnvDefaultOn,
     DefaultOn,
     DefaultOff,
+    /// No row of the table: the process's own breaker keeps the route off its new path.
+    Breaker,
 }
 
 impl Reason {
@@ -87,6 +89,7 @@ impl Reason {
             Reason::EnvDefaultOn => "env_default_on",
             Reason::DefaultOn => "default_on",
             Reason::DefaultOff => "default_off",
+            Reason::Breaker => "breaker",
         }
     }
 }

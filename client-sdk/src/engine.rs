@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockE
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::breaker::Breaker;
 use crate::cache::{Cache, Found, Release};
 use crate::changes::{Change, Subscribers};
 use crate::instance::Labels;
@@ -21,7 +22,6 @@ use crate::manifest::{Manifest, ManifestError};
 use crate::overrides::Overrides;
 use crate::pace::Pace;
 use crate::published::Published;
-use crate::report::Registered;
 use crate::reporter;
 use crate::rollout::{Rollout, RouteKey};
 use crate::slot::Slot;
@@ -59,6 +59,7 @@ pub(crate) struct Engine {
     is_closed: AtomicBool,
     /// The last process for which a call has had a life begun.
     awakened: AtomicU32,
+    has_breakers: AtomicBool,
     first: Life,
 }
 
@@ -92,6 +93,7 @@ impl Engine {
             subscribers: Subscribers::default(),
             is_closed: AtomicBool::new(false),
             awakened: AtomicU32::new(first.process),
+            has_breakers: AtomicBool::new(false),
             first,
         }
     }
@@ -119,8 +121,13 @@ impl Engine {
         self.last_life().state.with(|state| f(state))
     }
 
-    /// The route's slot, its word written, and the stage that the code gives it noted.
-    pub(crate) fn slot(self: &Arc<Self>, key: &str, compiled: Option<&Rollout>) -> Arc<Slot> {
+    /// The route's slot, its word written, and the stage and the breaker that the code gives it noted.
+    pub(crate) fn slot(
+        self: &Arc<Self>,
+        key: &str,
+        compiled: Option<&Rollout>,
+        breaker: Option<&Breaker>,
+    ) -> Arc<Slot> {
         let life = self.life();
         let inherited = self.lives().find_map(|life| life.slots.find(key));
         let (slot, is_new) = match inherited {
@@ -130,6 +137,9 @@ impl Engine {
         let route = key.parse::<RouteKey>();
         if is_new && let Err(error) = &route {
             tracing::warn!(route = key, "route takes the old path: {error}");
+        }
+        if let Some(breaker) = breaker {
+            self.set_breaker(&slot, breaker);
         }
         let mut writer = life.state.writer();
         let mut state = writer.get();
@@ -149,6 +159,30 @@ impl Engine {
         drop(writer);
         warn_of_overrides(&state, key);
         slot
+    }
+
+    fn set_breaker(self: &Arc<Self>, slot: &Slot, breaker: &Breaker) {
+        if slot.fuse_or_set(breaker).rules() != breaker {
+            tracing::warn!(
+                route = slot.key(),
+                "the code gives this route two breakers; the first counts"
+            );
+        }
+        self.has_breakers.store(true, Ordering::Relaxed);
+        if let Err(error) = self.start() {
+            tracing::warn!(%error, "the thread that tends the breakers cannot start");
+        }
+    }
+
+    /// Whether any route has a breaker.
+    pub(crate) fn has_breakers(&self) -> bool {
+        self.has_breakers.load(Ordering::Relaxed)
+    }
+
+    /// Writes a route's word again.
+    pub(crate) fn publish(&self, slot: &Slot) {
+        let writer = self.last_life().state.writer();
+        slot.publish(writer.get().plan(slot.key()));
     }
 
     /// Decides by this snapshot from now on, and tells whoever wants to know.
@@ -220,7 +254,7 @@ impl Engine {
     #[cold]
     pub(crate) fn awaken(self: &Arc<Self>) {
         let process = std::process::id();
-        if self.settings.server.is_none()
+        if self.settings.server.is_none() && !self.has_breakers()
             || self.last_life().process == process
             || self.awakened.swap(process, Ordering::Relaxed) == process
         {
@@ -238,26 +272,23 @@ impl Engine {
         }
     }
 
-    /// Starts the threads that follow the server and report to it, where there is one and they do not
-    /// run yet.
+    /// Starts what does not run yet of the threads that are wanted: one follows the server where there
+    /// is one; the other reports to it, and tends breakers where there are any.
     pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
-        let Some(server) = &self.settings.server else {
-            return Ok(());
-        };
         let life = self.last_life();
-        let mut thread = lock(&life.thread);
         if self.is_closed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if thread.is_none() {
+        let mut thread = lock(&life.thread);
+        if let Some(server) = &self.settings.server
+            && thread.is_none()
+        {
             *thread = Some(sync::start(Arc::clone(self), server)?);
         }
         drop(thread);
         let mut reporter = lock(&life.reporter);
-        if let Some(labels) = &self.settings.labels
-            && reporter.is_none()
-        {
-            *reporter = Some(reporter::start(Arc::clone(self), server, labels)?);
+        if reporter.is_none() && (life.ledger.is_some() || self.has_breakers()) {
+            *reporter = Some(reporter::start(Arc::clone(self))?);
         }
         Ok(())
     }
@@ -285,30 +316,6 @@ impl Engine {
     /// What this process reports and what not yet; `None` where it reports nothing.
     pub(crate) fn ledger(&self) -> Option<MutexGuard<'_, Ledger>> {
         self.last_life().ledger.as_ref().map(lock)
-    }
-
-    /// The routes as the process's reports name them.
-    pub(crate) fn registered(&self) -> Vec<Registered> {
-        let state = self.state();
-        let mut overridden = state.overridden();
-        let slots = self.slots().filter_map(|slot| {
-            let route: RouteKey = slot.key().parse().ok()?;
-            Some(Registered {
-                flag: overridden.remove(&route),
-                route,
-                in_code: true,
-                breaker_open: false,
-            })
-        });
-        let mut registered: Vec<Registered> = slots.collect();
-        let others = overridden.into_iter().map(|(route, flag)| Registered {
-            route: route.clone(),
-            in_code: false,
-            flag: Some(flag),
-            breaker_open: false,
-        });
-        registered.extend(others);
-        registered
     }
 
     pub(crate) fn last_life(&self) -> &Life {

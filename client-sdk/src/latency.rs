@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+#[cfg(feature = "client")]
 pub(crate) const PER_OCTAVE: usize = 32;
 /// Under 32 ns, then one for each power of two up to 2^40 ns.
+#[cfg(feature = "client")]
 pub(crate) const OCTAVES: usize = 36;
 const BUCKETS: u16 = 36 * 32;
 

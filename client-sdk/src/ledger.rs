@@ -85,6 +85,7 @@ impl Ledger {
                 cuts: Vec::new(),
                 next: None,
             };
+            slot.counters().disown_open_calls();
             account.counted();
             account.set_form(Form::of(slot.key(), state));
             account
@@ -125,6 +126,10 @@ impl Ledger {
 
 impl Account {
     fn set_form(&mut self, form: Form) {
+        if form.limits != self.form.limits {
+            self.slot.counters().set_slow_limits(&form.limits);
+            self.booked.iter_mut().for_each(Booked::forget_early);
+        }
         self.form = form;
     }
 
@@ -224,5 +229,51 @@ fn row(route: &RouteKey, path: Path, form: &Form, counted: Counted) -> RouteCoun
         ramp: counted.ramp,
         slow: slow.collect(),
         latency,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Found;
+
+    fn state() -> State {
+        State::new(Found::default(), None, Arc::default())
+    }
+
+    /// 100,000 calls a second for an hour, while nothing is taken, with a change every minute.
+    #[test]
+    fn an_hour_is_exact_and_takes_no_more_memory_than_a_minute() {
+        let slot = Arc::new(Slot::new("blame"));
+        let mut ledger = Ledger::default();
+        ledger.open(&slot, &state());
+        let route = "blame".parse::<RouteKey>().unwrap();
+        for second in 0..3_600_u64 {
+            for n in 0..100_u64 {
+                let nanos = 1_000 + (second * 7_919 + n * 104_729) % 30_000_000;
+                slot.counters().add_many(Path::New, nanos, 1_000);
+            }
+            let account = ledger.accounts.get_mut(&route).unwrap();
+            if second % 60 == 0 {
+                account.cut(Form {
+                    revision: second / 60 + 1,
+                    limits: Vec::new(),
+                });
+            }
+            let buckets: usize = account.cuts.iter().map(Cut::buckets).sum();
+            assert!(buckets <= MOST_CUT_BUCKETS && account.cuts.len() <= MOST_CUTS);
+        }
+        let rows = ledger.collect();
+        let calls: u64 = rows.iter().map(|row| row.calls).sum();
+        assert_eq!(calls, 360_000_000);
+        let mut latency = Latency::default();
+        rows.iter().for_each(|row| latency.merge(&row.latency));
+        let [_, totals] = slot.counters().totals().unwrap();
+        assert_eq!(latency, totals.stats.latency);
+        let revisions: Vec<u64> = rows.iter().map(|row| row.revision).collect();
+        assert!(revisions.is_sorted() && revisions.first() == Some(&0));
+        assert!(ledger.collect().is_empty());
+        slot.counters().add_many(Path::New, 1, 1);
+        assert_eq!(ledger.collect().first().unwrap().revision, 60);
     }
 }

@@ -22,11 +22,15 @@ mod warnings;
 #[cfg(feature = "client")]
 mod backoff;
 #[cfg(feature = "client")]
+mod breaker;
+#[cfg(feature = "client")]
 mod builder;
 #[cfg(feature = "client")]
 mod cache;
 #[cfg(feature = "client")]
 mod call;
+#[cfg(feature = "client")]
+mod cells;
 #[cfg(feature = "client")]
 mod chance;
 #[cfg(feature = "client")]
@@ -58,17 +62,23 @@ mod published;
 #[cfg(feature = "client")]
 mod reporter;
 #[cfg(feature = "client")]
+mod reports;
+#[cfg(feature = "client")]
 mod route;
 #[cfg(feature = "client")]
 mod slot;
 #[cfg(feature = "client")]
 mod slots;
 #[cfg(feature = "client")]
+mod slow;
+#[cfg(feature = "client")]
 mod state;
 #[cfg(feature = "client")]
 mod status;
 #[cfg(feature = "client")]
 mod sync;
+#[cfg(feature = "client")]
+mod tending;
 #[cfg(feature = "client")]
 pub mod testing;
 #[cfg(feature = "client")]
@@ -105,6 +115,8 @@ pub use table::{Entry, InvalidRequirements, LONGEST_CHAIN, Source, Table};
 pub use warnings::{Warning, warnings};
 
 #[cfg(feature = "client")]
+pub use breaker::{Breaker, BreakerState};
+#[cfg(feature = "client")]
 pub use builder::{ClientBuilder, StartError};
 #[cfg(feature = "client")]
 pub use call::{Call, CallWithOld, ReadyCall};
@@ -112,8 +124,6 @@ pub use call::{Call, CallWithOld, ReadyCall};
 pub use changes::{Change, Subscription};
 #[cfg(feature = "client")]
 pub use client::Client;
-#[cfg(feature = "client")]
-pub use counters::{PathStats, RouteStats};
 #[cfg(feature = "client")]
 pub use key::Key;
 #[cfg(feature = "client")]
@@ -123,3 +133,5 @@ pub use pace::Pace;
 pub use route::{Route, RouteSpec};
 #[cfg(feature = "client")]
 pub use status::{ManifestStatus, Mode, Status};
+#[cfg(feature = "client")]
+pub use totals::{PathStats, RouteStats};

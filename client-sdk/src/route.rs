@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::breaker::{Breaker, BreakerState, Fuse};
 use crate::bucket::Seed;
-use crate::call::Call;
-use crate::counters::RouteStats;
+use crate::call::{Call, Choice};
 use crate::decide::{Decision, Path, Reason};
 use crate::engine::Engine;
 use crate::explain::Explanation;
@@ -13,7 +13,9 @@ use crate::key::Key;
 use crate::rollout::Rollout;
 use crate::slot::{Slot, Word};
 use crate::stage::Stage;
+use crate::state::State;
 use crate::testing;
+use crate::totals::RouteStats;
 
 /// A route as the code names it: its key and, where the code gives one, its stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,7 @@ pub struct RouteSpec {
     key: String,
     flag: Option<String>,
     stage: Option<Stage>,
+    breaker: Option<Breaker>,
 }
 
 impl RouteSpec {
@@ -30,6 +33,7 @@ impl RouteSpec {
             key: key.into(),
             flag: None,
             stage: None,
+            breaker: None,
         }
     }
 
@@ -46,6 +50,15 @@ impl RouteSpec {
     #[must_use]
     pub fn stage(mut self, stage: Stage) -> RouteSpec {
         self.stage = Some(stage);
+        self
+    }
+
+    /// Takes the old path in this process while the new one fails too often, as seen by
+    /// [calls](Route::call) that are run, whether the server is there or not. Never where the route is
+    /// mandatory: there may be no old path any more.
+    #[must_use]
+    pub fn breaker(mut self, breaker: Breaker) -> RouteSpec {
+        self.breaker = Some(breaker);
         self
     }
 
@@ -100,7 +113,7 @@ pub struct Route {
 
 impl Route {
     pub(crate) fn resolve(engine: Arc<Engine>, spec: &RouteSpec) -> Route {
-        let slot = engine.slot(&spec.key, spec.compiled().as_ref());
+        let slot = engine.slot(&spec.key, spec.compiled().as_ref(), spec.breaker.as_ref());
         Route {
             seed: slot.seed(),
             slot,
@@ -133,9 +146,7 @@ impl Route {
     #[must_use]
     pub fn decide<K: Key>(&self, key: K) -> Decision {
         key.with(|key| {
-            let decision = self
-                .engine
-                .with_state(|state| state.decide(self.key(), key));
+            let decision = self.decided(key);
             match self.forced() {
                 None => decision,
                 Some(path) => Decision {
@@ -150,20 +161,34 @@ impl Route {
         })
     }
 
-    /// Every rule and what it says about a call with this key. A path forced by a test has no say.
+    /// Every rule and what it says about a call with this key, and the decision, which is the
+    /// breaker's while that is open. A path forced by a test has no say.
     #[must_use]
     pub fn explain<K: Key>(&self, key: K) -> Explanation {
         key.with(|key| {
-            self.engine
-                .with_state(|state| state.explain(self.key(), key))
+            let explain = |state: &State| state.explain(self.key(), key);
+            let mut explanation = self.engine.with_state(explain);
+            explanation.decision = self.broken(explanation.decision);
+            explanation
         })
+    }
+
+    /// What the route's breaker does; `None` where it has none.
+    #[must_use]
+    pub fn breaker(&self) -> Option<BreakerState> {
+        self.slot.fuse().map(Fuse::state)
     }
 
     /// Runs the path that a call with this key takes; timed and counted.
     #[inline]
     #[must_use = "a call does nothing until it is run"]
     pub fn call<K: Key>(&self, key: K) -> Call<'_> {
-        Call::new(self, self.path(key))
+        let word = self.slot.word();
+        let choice = match word.verdict() {
+            Some(path) => Choice::other(path),
+            None => key.with(|key| self.choose(word, key)),
+        };
+        Call::new(self, choice)
     }
 
     /// What this process has counted for this route.
@@ -187,12 +212,62 @@ impl Route {
         }
     }
 
+    fn choose(&self, word: Word, key: Option<&str>) -> Choice {
+        match self.slot.ramp(word, self.seed, key) {
+            Some(path) => Choice {
+                is_by_ramp: key.is_some() || word.is_full_ramp(),
+                ..Choice::other(path)
+            },
+            None => self.choose_by_asking(key),
+        }
+    }
+
+    #[cold]
+    fn choose_by_asking(&self, key: Option<&str>) -> Choice {
+        if let Some(path) = self.forced() {
+            return Choice::other(path);
+        }
+        let decision = self.as_decided(key);
+        let choice = Choice {
+            is_by_ramp: matches!(decision.reason, Reason::RampIn | Reason::RampOut),
+            ..Choice::other(decision.path)
+        };
+        if self.broken(decision) == decision {
+            return choice;
+        }
+        match self.slot.fuse().and_then(Fuse::probe) {
+            None => Choice::other(Path::Old),
+            probe => Choice { probe, ..choice },
+        }
+    }
+
     #[cold]
     fn ask(&self, key: Option<&str>) -> Path {
-        self.forced().unwrap_or_else(|| {
-            self.engine
-                .with_state(|state| state.decide(self.key(), key).path)
-        })
+        self.forced().unwrap_or_else(|| self.decided(key).path)
+    }
+
+    fn decided(&self, key: Option<&str>) -> Decision {
+        self.broken(self.as_decided(key))
+    }
+
+    fn as_decided(&self, key: Option<&str>) -> Decision {
+        self.engine
+            .with_state(|state| state.decide(self.key(), key))
+    }
+
+    /// What an open breaker makes of a decision.
+    fn broken(&self, decision: Decision) -> Decision {
+        let is_open = decision.path == Path::New
+            && decision.reason != Reason::Mandatory
+            && self.slot.fuse().is_some_and(Fuse::is_open);
+        match is_open {
+            false => decision,
+            true => Decision {
+                path: Path::Old,
+                reason: Reason::Breaker,
+                ..decision
+            },
+        }
     }
 
     fn forced(&self) -> Option<Path> {

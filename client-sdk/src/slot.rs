@@ -4,11 +4,14 @@
 //! reads it and is done. Words are written by one thread at a time (the engine's writer lock) and
 //! read by all.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+use crate::breaker::{Breaker, Fuse, Probe};
 use crate::bucket::{Seed, bucket};
+use crate::cells::Outcome;
 use crate::counters::Counters;
-use crate::decide::{Path, Plan};
+use crate::decide::{Path, Plan, Reason};
 
 const KIND: u64 = 0b111;
 const OLD: u64 = 0;
@@ -18,6 +21,8 @@ const OWN_RAMP: u64 = 2;
 /// A ramp by a group's seed, which is beside the word.
 const GROUP_RAMP: u64 = 3;
 const ASK: u64 = 4;
+/// A ramp that has reached every key: the new path, and the ramp is why.
+const FULL_RAMP: u64 = 5;
 const SHARE_SHIFT: u32 = 3;
 const SHARE: u64 = (1 << 17) - 1;
 const GENERATION_SHIFT: u32 = 32;
@@ -35,6 +40,11 @@ impl Word {
             NEW => Some(Path::New),
             _ => None,
         }
+    }
+
+    /// Whether the ramp is why, also for a call without a key.
+    pub(crate) fn is_full_ramp(self) -> bool {
+        self.0 == FULL_RAMP
     }
 
     fn ramp(self, seed: Seed, key: Option<&str>) -> Path {
@@ -57,6 +67,8 @@ pub(crate) struct Slot {
     /// How many [`crate::testing::force`] guards there are.
     forces: AtomicU32,
     counters: Counters,
+    /// Where the code gives the route a breaker.
+    fuse: OnceLock<Box<Fuse>>,
 }
 
 /// Alone on its cache lines (two, because they are fetched in pairs): what other threads write next
@@ -80,6 +92,7 @@ impl Slot {
             generation: AtomicU32::new(0),
             forces: AtomicU32::new(0),
             counters: Counters::new(),
+            fuse: OnceLock::new(),
         }
     }
 
@@ -97,6 +110,30 @@ impl Slot {
     }
 
     #[inline]
+    pub(crate) fn fuse(&self) -> Option<&Fuse> {
+        self.fuse.get().map(|fuse| &**fuse)
+    }
+
+    /// The route's breaker, which is this one unless it has one already.
+    pub(crate) fn fuse_or_set(&self, breaker: &Breaker) -> &Fuse {
+        if self.fuse.get().is_none() {
+            // Made before it is set: a fork in the middle of setting would hold up the child.
+            let made = Box::new(Fuse::new(breaker.clone()));
+            let _ = self.fuse.set(made);
+        }
+        self.fuse
+            .get_or_init(|| Box::new(Fuse::new(breaker.clone())))
+    }
+
+    /// Counts a call of the new path by the breaker, and has every call ask if that opens it. Never
+    /// waits.
+    pub(crate) fn count(&self, fuse: &Fuse, outcome: Outcome, probe: Option<Probe>) {
+        if fuse.count(outcome, probe) {
+            self.hot.word.store(ASK, Ordering::SeqCst);
+        }
+    }
+
+    #[inline]
     pub(crate) fn word(&self) -> Word {
         Word(self.hot.word.load(Ordering::Relaxed))
     }
@@ -106,6 +143,7 @@ impl Slot {
         match word.0 & KIND {
             OWN_RAMP => Some(word.ramp(own, key)),
             GROUP_RAMP => self.group_ramp(key),
+            FULL_RAMP => Some(Path::New),
             _ => word.verdict(),
         }
     }
@@ -122,11 +160,17 @@ impl Slot {
 
     /// Writes what the rules come to. Only under the engine's writer lock.
     pub(crate) fn publish(&self, plan: Plan) {
+        let is_mandatory =
+            matches!(plan, Plan::Always(verdict) if verdict.reason == Reason::Mandatory);
+        if let Some(fuse) = self.fuse() {
+            fuse.set_idle(is_mandatory);
+        }
         let word = match plan {
             _ if self.is_forced() => ASK,
-            Plan::Always(verdict) => match verdict.path {
-                Path::Old => OLD,
-                Path::New => NEW,
+            Plan::Always(verdict) => match (verdict.path, verdict.reason) {
+                (Path::Old, _) => OLD,
+                (Path::New, Reason::RampIn) => FULL_RAMP,
+                (Path::New, _) => NEW,
             },
             Plan::Ramp { percent, seed } => {
                 let share = u64::from(percent.thousandths()) << SHARE_SHIFT;
@@ -139,6 +183,12 @@ impl Slot {
             Plan::PerKey => ASK,
         };
         self.hot.word.store(word, Ordering::Release);
+        // A caller that opens the breaker changes its state and then the word. If that word is the one
+        // just overwritten, the state is seen here.
+        fence(Ordering::SeqCst);
+        if self.fuse().is_some_and(Fuse::is_open) {
+            self.hot.word.store(ASK, Ordering::Release);
+        }
     }
 
     /// The generation of the word that goes with the seed.

@@ -2,10 +2,35 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::counters::PathStats;
 use crate::histogram::{Bucket, Buckets};
 use crate::latency::Latency;
 use crate::report::{MOST_LIMITS, Proportion};
+
+/// What was counted on one path of one route in this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PathStats {
+    /// Calls that ended, however they did.
+    pub calls: u64,
+    /// Those that returned an error.
+    pub errors: u64,
+    /// Those that panicked.
+    pub panics: u64,
+    /// Those whose future was dropped before it was done.
+    pub cancelled: u64,
+    /// How long they took, whichever way they ended.
+    pub latency: Latency,
+}
+
+/// What was counted on both paths of one route in this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RouteStats {
+    /// Calls that took the old path.
+    pub old: PathStats,
+    /// Calls that took the new path.
+    pub new: PathStats,
+}
 
 /// What was counted since the process began.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +149,11 @@ impl Booked {
             }
         }
         taken
+    }
+
+    /// The limits are others from now on.
+    pub(crate) fn forget_early(&mut self) {
+        self.early = [0; MOST_LIMITS];
     }
 
     /// How many buckets differ.

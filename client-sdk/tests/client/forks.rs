@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use switchover::{Client, Path, Route};
 
+use crate::reports::{counted, sum};
 use crate::server::{Server, eventually};
 use crate::{HALTED, OFF, ON, PATIENCE};
 
@@ -135,6 +136,61 @@ fn a_child_that_ends_its_client_does_not_wait_for_a_thread_that_is_not_there() {
     });
     assert!(ended);
     assert!(!in_child(|| false), "a child that fails is noticed");
+}
+
+#[test]
+fn a_child_reports_its_own_calls_only() {
+    let server = Server::start();
+    let watched = ON.replace("\"stage\"", r#""watch":{"slow_ms":[5]},"stage""#);
+    server.set("blame", &watched);
+    let client = server.client();
+    let route = client.route("blame");
+    assert!(client.wait_ready(PATIENCE));
+    let run = |route: &Route| assert_eq!(runs(route), Path::New);
+    (0..3).for_each(|_| run(&route));
+    let child = {
+        let (client, route) = (client.clone(), route.clone());
+        move || {
+            client.after_fork();
+            (0..5).for_each(|_| run(&route));
+            std::thread::sleep(Duration::from_millis(20));
+            client.flush(PATIENCE)
+        }
+    };
+    let (hangs, goes_on) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        // A call under way in the parent is no slow one of the child's.
+        scope.spawn(|| {
+            let call = route.call("a").old(|| Ok::<_, ()>(()));
+            let _ = call
+                .new(|| {
+                    hangs.wait();
+                    goes_on.wait();
+                    Ok(())
+                })
+                .run();
+        });
+        hangs.wait();
+        assert!(in_child(child));
+        goes_on.wait();
+    });
+    (0..2).for_each(|_| run(&route));
+    assert!(client.flush(PATIENCE));
+    let reports = server.reports();
+    let own = reports[0].batch.instance.id.clone();
+    let (parents, childs): (Vec<_>, Vec<_>) = reports
+        .into_iter()
+        .partition(|report| report.batch.instance.id == own);
+    let tell = |reports: &[crate::server::Report]| {
+        let rows = counted(reports);
+        let slow = rows
+            .iter()
+            .flat_map(|row| &row.slow)
+            .map(|slow| slow.violations);
+        (sum(&rows, |row| row.calls), slow.sum::<u64>())
+    };
+    assert_eq!(tell(&parents), (6, 1));
+    assert_eq!(tell(&childs), (5, 0));
 }
 
 /// A fork while other threads use the client in every way there is.

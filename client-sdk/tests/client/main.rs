@@ -6,6 +6,7 @@
     reason = "a failed expectation is how a test speaks"
 )]
 
+mod breaker;
 mod cache;
 mod calls;
 mod faults;
@@ -17,6 +18,7 @@ mod logs;
 mod manifest;
 mod reports;
 mod server;
+mod slow;
 mod testing;
 mod tls;
 #[path = "../vectors/mod.rs"]

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use switchover::{Client, Path, Role, Route, RouteCounts, Source};
+use switchover::{Client, Path, Role, Route, RouteCounts, Source, testing};
+use tracing::Level;
 
+use crate::logs;
 use crate::server::{Answer, Report, Server, eventually};
 use crate::{OFF, ON, PATIENCE};
 
-fn call(route: &Route, result: Result<(), ()>) {
+pub(crate) fn call(route: &Route, result: Result<(), ()>) {
     let _ = route.call("a").old(|| result).new(|| result).run();
 }
 
 /// What a server makes of the reports: each sequence of each instance counts once.
-fn counted(reports: &[Report]) -> Vec<RouteCounts> {
+pub(crate) fn counted(reports: &[Report]) -> Vec<RouteCounts> {
     let once: BTreeMap<_, _> = reports
         .iter()
         .map(|report| {
@@ -26,11 +28,11 @@ fn counted(reports: &[Report]) -> Vec<RouteCounts> {
     rows.cloned().collect()
 }
 
-fn sum(rows: &[RouteCounts], of: impl Fn(&RouteCounts) -> u64) -> u64 {
+pub(crate) fn sum(rows: &[RouteCounts], of: impl Fn(&RouteCounts) -> u64) -> u64 {
     rows.iter().map(of).sum()
 }
 
-fn started(server: &Server) -> (Client, Route) {
+pub(crate) fn started(server: &Server) -> (Client, Route) {
     let client = server.client();
     let route = client.route("blame");
     assert!(client.wait_ready(PATIENCE));
@@ -168,6 +170,192 @@ fn a_lost_acknowledgement_is_answered_with_the_same_bytes() {
         );
     }
     assert!(bodies.len() < reports.len());
+}
+
+#[test]
+fn an_outage_loses_nothing_and_costs_no_memory() {
+    let server = Server::start();
+    server.set("blame", ON);
+    let (client, route) = started(&server);
+    call(&route, Ok(()));
+    server.answer_reports(Answer::Status("503 Service Unavailable"));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                // An hour at 5 s a report, at a hundredth of that.
+                for _ in 0..180 {
+                    for n in 0..100 {
+                        call(&route, if n == 0 { Err(()) } else { Ok(()) });
+                    }
+                    thread::sleep(Duration::from_millis(10));
+                }
+            });
+        }
+    });
+    assert!(!client.flush(PATIENCE), "the server has not taken it");
+    let during = server.reports();
+    let last = during.last().unwrap();
+    let same = during
+        .iter()
+        .filter(|report| report.batch.sequence == last.batch.sequence);
+    assert!(
+        same.count() > 20,
+        "what waits is one report, and it does not grow"
+    );
+    server.answer_reports(Answer::Well);
+    assert!(client.flush(PATIENCE));
+    let reports = server.reports();
+    let rows = counted(&reports);
+    assert_eq!(sum(&rows, |row| row.calls), 72_001);
+    assert_eq!(sum(&rows, |row| row.errors), 720);
+    let after = reports.last().unwrap();
+    assert!(after.batch.sequence <= last.batch.sequence + 2);
+    assert!(after.body.len() < 64 * 1024);
+}
+
+#[test]
+fn a_refused_report_is_dropped_with_one_line() {
+    logs::listen();
+    let server = Server::start();
+    server.set("blame", ON);
+    let (client, route) = started(&server);
+    assert!(client.flush(PATIENCE));
+    server.answer_reports(Answer::Status("422 Unprocessable Content"));
+    for _ in 0..3 {
+        call(&route, Ok(()));
+        assert!(client.flush(PATIENCE), "there is nothing left to send");
+    }
+    server.answer_reports(Answer::Well);
+    call(&route, Ok(()));
+    assert!(client.flush(PATIENCE));
+    assert_eq!(server.reports().last().unwrap().batch.counts.len(), 1);
+    let lines = logs::with(Level::WARN, &server.url());
+    let refusals = lines
+        .iter()
+        .filter(|line| line.contains("refuses a report"));
+    assert_eq!(refusals.count(), 1, "{lines:?}");
+}
+
+#[test]
+fn whom_the_server_refuses_keeps_what_it_has_counted() {
+    for status in [
+        "401 Unauthorized",
+        "404 Not Found",
+        "429 Too Many Requests",
+        "500 Oh",
+    ] {
+        let server = Server::start();
+        server.set("blame", ON);
+        let (client, route) = started(&server);
+        assert!(client.flush(PATIENCE));
+        server.answer_reports(Answer::Status(status));
+        call(&route, Ok(()));
+        assert!(!client.flush(PATIENCE));
+        server.answer_reports(Answer::Well);
+        assert!(client.flush(PATIENCE));
+        assert_eq!(
+            sum(&counted(&server.reports()), |row| row.calls),
+            1,
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn each_form_of_a_rollout_is_counted_apart() {
+    let server = Server::start();
+    server.set("blame", ON);
+    let (client, route) = started(&server);
+    assert!(client.flush(PATIENCE));
+    server.answer_reports(Answer::Status("503 Service Unavailable"));
+    let forms = [OFF, ON];
+    // More changes than may wait apart.
+    for n in 0..15_u64 {
+        for _ in 0..=n {
+            call(&route, Ok(()));
+        }
+        let form = forms[usize::try_from(n).unwrap() % 2];
+        server.set("blame", form);
+        let path = if form == ON { Path::New } else { Path::Old };
+        eventually("it is applied", || route.path("a") == path);
+    }
+    server.answer_reports(Answer::Well);
+    assert!(client.flush(PATIENCE));
+    let rows = counted(&server.reports());
+    assert_eq!(sum(&rows, |row| row.calls), (1..=15_u64).sum::<u64>());
+    let mut revisions = BTreeMap::<u64, u64>::new();
+    for row in &rows {
+        *revisions.entry(row.revision).or_default() += row.calls;
+    }
+    // The first that were made wait apart, the rest is told with the last of these: what is judged
+    // by a new form never comes from an old one.
+    let apart = revisions.len() - 1;
+    assert!(apart >= 7, "{revisions:?}");
+    for (n, (revision, calls)) in (0..).zip(revisions.iter().take(apart)) {
+        assert_eq!((*revision, *calls), (n + 2, n + 1), "{revisions:?}");
+    }
+    call(&route, Ok(()));
+    assert!(client.flush(PATIENCE));
+    let last = server.reports();
+    assert_eq!(last.last().unwrap().batch.counts[0].revision, 17);
+}
+
+#[test]
+fn calls_by_the_ramp_are_counted_apart() {
+    let server = Server::start();
+    let ramp = r#"{"flag":"B","stage":"opt_in","setting":{"mode":"ramp","percent":50}}"#;
+    let ask = ramp.replace("\"stage\"", r#""include":["vip"],"stage""#);
+    server.set("blame", ramp);
+    server.set("asked", &ask.replace("\"B\"", "\"A\""));
+    server.set("full", &ramp.replace("50", "100").replace("\"B\"", "\"F\""));
+    let (client, blame) = started(&server);
+    let (asked, full) = (client.route("asked"), client.route("full"));
+    let run = |route: &Route, key: Option<&str>| {
+        let call = route.call(key).old(|| Ok::<(), ()>(())).new(|| Err(()));
+        let _ = call.run();
+    };
+    for n in 0..100 {
+        for route in [&blame, &asked] {
+            run(route, Some(&n.to_string()));
+        }
+    }
+    for route in [&blame, &asked, &full] {
+        run(route, None);
+    }
+    run(&asked, Some("vip"));
+    drop(testing::force(&blame, Path::New));
+    {
+        let _forced = testing::force(&blame, Path::New);
+        run(&blame, Some("1"));
+    }
+    assert!(client.flush(PATIENCE));
+    let rows = counted(&server.reports());
+    for name in ["blame", "asked"] {
+        let of: Vec<_> = rows
+            .iter()
+            .filter(|row| row.route.as_str() == name)
+            .cloned()
+            .collect();
+        assert_eq!(sum(&of, |row| row.ramp.trials), 100, "{name}");
+        for row in of {
+            let failed = if row.path == Path::New {
+                row.ramp.trials
+            } else {
+                0
+            };
+            assert_eq!(row.ramp.violations, failed);
+            assert_eq!(
+                row.calls,
+                row.ramp.trials + 1,
+                "{name}: one that the ramp did not send"
+            );
+        }
+    }
+    let full: Vec<_> = rows
+        .iter()
+        .filter(|row| row.route.as_str() == "full")
+        .collect();
+    assert_eq!((full[0].calls, full[0].ramp.trials), (1, 1));
 }
 
 #[test]
