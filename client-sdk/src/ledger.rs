@@ -86,7 +86,9 @@ impl Ledger {
                 next: None,
             };
             slot.counters().disown_open_calls();
-            account.counted();
+            if let Some(totals) = slot.counters().totals() {
+                account.counted(&totals);
+            }
             account.set_form(Form::of(slot.key(), state));
             account
         });
@@ -96,6 +98,9 @@ impl Ledger {
     pub(crate) fn change(&mut self, before: &State, after: &State) {
         let is_new = before.lineage() != after.lineage();
         for (route, account) in &mut self.accounts {
+            if is_new {
+                account.forget_revisions();
+            }
             if is_new || after.differs_about(before, route.as_str()) {
                 account.cut(Form::of(route.as_str(), after));
             }
@@ -133,14 +138,24 @@ impl Account {
         self.form = form;
     }
 
-    /// What was counted since the last time. Where it cannot be had at the moment, nothing.
-    fn counted(&mut self) -> [Counted; 2] {
-        let Some(totals) = self.slot.counters().totals() else {
-            return Default::default();
-        };
-        let [old, new] = &mut self.booked;
-        let [old_now, new_now]: &[Totals; 2] = &totals;
+    /// What was counted since the last time.
+    fn counted(&mut self, totals: &[Totals; 2]) -> [Counted; 2] {
+        let ([old, new], [old_now, new_now]) = (&mut self.booked, totals);
         [old.take(old_now), new.take(new_now)]
+    }
+
+    /// Revisions of another epoch say nothing in this one: what waits was counted under revision 0.
+    fn forget_revisions(&mut self) {
+        self.form.revision = 0;
+        let mut merged: Option<Cut> = None;
+        for mut cut in std::mem::take(&mut self.cuts) {
+            cut.form.revision = 0;
+            match &mut merged {
+                None => merged = Some(cut),
+                Some(merged) => merged.merge(&cut),
+            }
+        }
+        self.cuts.extend(merged);
     }
 
     /// Keeps what was counted so far apart from what is counted from now on.
@@ -164,22 +179,31 @@ impl Account {
             self.next = Some(form);
             return;
         }
-        self.keep();
+        self.keep(&totals);
         self.set_form(form);
     }
 
-    fn keep(&mut self) {
-        let counted = self.counted();
-        if counted.iter().any(|counted| !counted.is_nothing()) {
-            self.cuts.push(Cut {
-                form: self.form.clone(),
-                counted,
-            });
+    fn keep(&mut self, totals: &[Totals; 2]) {
+        let counted = self.counted(totals);
+        if counted.iter().all(Counted::is_nothing) {
+            return;
+        }
+        let cut = Cut {
+            form: self.form.clone(),
+            counted,
+        };
+        match self.cuts.last_mut() {
+            Some(last) if last.form.revision == cut.form.revision => last.merge(&cut),
+            _ => self.cuts.push(cut),
         }
     }
 
+    /// All that waits; nothing where it cannot be had at the moment.
     fn collect(&mut self) -> Vec<Cut> {
-        self.keep();
+        let Some(totals) = self.slot.counters().totals() else {
+            return Vec::new();
+        };
+        self.keep(&totals);
         if let Some(form) = self.next.take() {
             self.set_form(form);
         }
@@ -201,6 +225,17 @@ impl Form {
 impl Cut {
     fn buckets(&self) -> usize {
         self.counted.iter().map(|path| path.latency.len()).sum()
+    }
+
+    /// Of the same revision, though perhaps with other limits.
+    fn merge(&mut self, other: &Cut) {
+        let has_same_limits = self.form.limits == other.form.limits;
+        for (mine, theirs) in self.counted.iter_mut().zip(&other.counted) {
+            mine.merge(theirs, has_same_limits);
+        }
+        if !has_same_limits {
+            self.form.limits.clear();
+        }
     }
 }
 
@@ -239,6 +274,31 @@ mod tests {
 
     fn state() -> State {
         State::new(Found::default(), None, Arc::default())
+    }
+
+    #[test]
+    fn revisions_of_another_epoch_are_told_as_none() {
+        let slot = Arc::new(Slot::new("blame"));
+        let mut ledger = Ledger::default();
+        ledger.open(&slot, &state());
+        let account = ledger.accounts.values_mut().next().unwrap();
+        let form = |revision, limits: &[u32]| Form {
+            revision,
+            limits: limits.to_vec(),
+        };
+        for (revision, limit) in [(7, 10), (8, 20)] {
+            slot.counters().add_many(Path::New, 9, 1);
+            account.cut(form(revision, &[limit]));
+        }
+        slot.counters().add_many(Path::New, 9, 1);
+        account.forget_revisions();
+        account.cut(form(8, &[20]));
+        slot.counters().add_many(Path::New, 9, 1);
+        let rows = ledger.collect();
+        let told = rows
+            .iter()
+            .map(|row| (row.revision, row.calls, row.slow.len()));
+        assert_eq!(told.collect::<Vec<_>>(), [(0, 3, 0), (8, 1, 1)]);
     }
 
     /// 100,000 calls a second for an hour, while nothing is taken, with a change every minute.

@@ -121,3 +121,88 @@ fn millis(duration: Duration) -> u64 {
 fn length(entry: &impl serde::Serialize) -> usize {
     serde_json::to_vec(entry).map_or(0, |text| text.len()) + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Path;
+    use crate::latency::Latency;
+    use crate::report::{Proportion, Role};
+
+    fn report(routes: usize) -> Report {
+        let key = |n: usize| format!("a_route_with_a_long_key_{n}").parse().unwrap();
+        let registered = |n| Registered {
+            route: key(n),
+            in_code: true,
+            flag: None,
+            breaker_open: false,
+        };
+        let row = |n| {
+            let mut latency = Latency::default();
+            (0..50).for_each(|bucket| latency.add(bucket * 9, 1));
+            RouteCounts {
+                route: key(n),
+                path: Path::New,
+                role: Role::Authoritative,
+                revision: 1,
+                calls: 50,
+                errors: 0,
+                panics: 0,
+                cancelled: 0,
+                comparisons: 0,
+                mismatches: 0,
+                ramp: Proportion::default(),
+                slow: Vec::new(),
+                latency,
+            }
+        };
+        Report {
+            instance: Instance {
+                id: "a".to_owned(),
+                name: "n".repeat(100),
+                application: "a".repeat(100),
+                version: "v".repeat(100),
+                sdk: "s".repeat(100),
+                snapshot: None,
+                source: None,
+                uptime_ms: u64::MAX,
+                cpu_ms: Some(u64::MAX),
+                memory_bytes: Some(u64::MAX),
+            },
+            interval: Duration::from_secs(5),
+            routes: Some((0..routes).map(registered).collect()),
+            counts: (0..routes).map(row).collect(),
+            ends: true,
+        }
+    }
+
+    #[test]
+    fn what_one_batch_cannot_hold_goes_in_several() {
+        let mut outbox = Outbox::default();
+        let began = Instant::now();
+        outbox.pack(report(10_000), began);
+        let (mut routes, mut calls, mut sequence) = (0, 0, 0);
+        while let Some(bytes) = outbox.next(began + Duration::from_secs(3)) {
+            assert_eq!(
+                outbox.next(began + Duration::from_secs(3)),
+                Some(bytes.clone())
+            );
+            let batch = Batch::from_json(&bytes).unwrap();
+            sequence += 1;
+            assert_eq!((batch.sequence, batch.age_ms), (sequence, 3_000));
+            assert_eq!(batch.continues, batch.routes.is_some() && sequence > 1);
+            routes += batch.routes.map_or(0, |routes| routes.len());
+            calls += batch.counts.iter().map(|row| row.calls).sum::<u64>();
+            outbox.done();
+            assert_eq!(batch.ends, outbox.is_empty());
+        }
+        assert_eq!((routes, calls), (10_000, 500_000));
+        assert!((10..40).contains(&sequence), "{sequence}");
+        outbox.pack(report(0), began);
+        assert!(
+            outbox
+                .next(began)
+                .is_some_and(|bytes| bytes.len() < FRAME_BYTES)
+        );
+    }
+}

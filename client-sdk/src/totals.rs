@@ -166,6 +166,13 @@ impl Booked {
     }
 }
 
+fn sum(one: Proportion, other: Proportion) -> Proportion {
+    Proportion {
+        trials: one.trials + other.trials,
+        violations: one.violations + other.violations,
+    }
+}
+
 /// Of what was counted since, as much as there is room for.
 fn take(booked: &mut u64, total: u64, most: u64) -> u64 {
     let difference = total.saturating_sub(*booked).min(most);
@@ -180,8 +187,78 @@ impl Counted {
             .fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
+    /// With another difference, counted under other limits or under the same.
+    pub(crate) fn merge(&mut self, other: &Counted, has_same_limits: bool) {
+        self.errors += other.errors;
+        self.panics += other.panics;
+        self.cancelled += other.cancelled;
+        self.ramp = sum(self.ramp, other.ramp);
+        for (slow, others) in self.slow.iter_mut().zip(other.slow) {
+            *slow = match has_same_limits {
+                true => sum(*slow, others),
+                false => Proportion::default(),
+            };
+        }
+        let mut latency = Latency::default();
+        for (bucket, count) in self.latency.iter().chain(&other.latency) {
+            latency.add(*bucket, *count);
+        }
+        self.latency = latency.buckets().collect();
+    }
+
     /// Whether there is nothing to report.
     pub(crate) fn is_nothing(&self) -> bool {
         self.latency.is_empty() && self.slow.iter().all(|slow| slow.violations == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One look at a path whose calls are counted in the wrong order: what goes with a call may be
+    /// seen before the call, up to so many of each.
+    fn look(calls: u64, failed: u64, ahead: u64) -> Totals {
+        let mut totals = Totals::default();
+        totals.stats.latency.add(7, calls);
+        totals.stats.errors = failed + ahead;
+        totals.ramp.trials = calls + ahead;
+        totals.ramp.violations = failed + ahead;
+        let [slow, ..] = &mut totals.slow;
+        slow.ended = failed + ahead;
+        totals
+    }
+
+    proptest! {
+        #[test]
+        fn a_report_says_nothing_that_cannot_be_and_in_the_end_all(
+            steps in prop::collection::vec((0..9_u64, 0..9_u64, 0..5_u64), 1..40),
+        ) {
+            let mut booked = Booked::default();
+            let (mut calls, mut failed) = (0, 0);
+            let mut all = Counted::default();
+            let mut looks: Vec<Totals> = Vec::new();
+            for (more, bad, ahead) in steps {
+                calls += more;
+                failed += bad.min(more);
+                looks.push(look(calls, failed, ahead));
+            }
+            looks.push(look(calls + 5, failed + 5, 0));
+            for totals in looks {
+                let counted = booked.take(&totals);
+                prop_assert!(counted.errors <= counted.calls());
+                prop_assert!(counted.ramp.trials <= counted.calls());
+                prop_assert!(counted.ramp.violations <= counted.ramp.trials.min(counted.errors));
+                let [slow, ..] = counted.slow;
+                prop_assert!(slow.violations <= slow.trials && slow.trials <= counted.calls());
+                all.merge(&counted, true);
+            }
+            prop_assert_eq!((all.calls(), all.errors), (calls + 5, failed + 5));
+            prop_assert_eq!((all.ramp.trials, all.ramp.violations), (calls + 5, failed + 5));
+            let [slow, ..] = all.slow;
+            prop_assert_eq!((slow.trials, slow.violations), (calls + 5, failed + 5));
+        }
     }
 }

@@ -177,10 +177,10 @@ fn a_child_reports_its_own_calls_only() {
     (0..2).for_each(|_| run(&route));
     assert!(client.flush(PATIENCE));
     let reports = server.reports();
-    let own = reports[0].batch.instance.id.clone();
+    let own = format!(":{}", std::process::id());
     let (parents, childs): (Vec<_>, Vec<_>) = reports
         .into_iter()
-        .partition(|report| report.batch.instance.id == own);
+        .partition(|report| report.batch.instance.name.ends_with(&own));
     let tell = |reports: &[crate::server::Report]| {
         let rows = counted(reports);
         let slow = rows
