@@ -148,12 +148,14 @@ fn a_list_of_tags_needs_one_that_fits(engine: Engine) {
 /// Every change is refused to who has seen something else, also where there is nothing to be seen.
 #[test]
 fn nothing_has_a_tag_that_was_made_up() {
-    /// A halt is for now, and questions change nothing.
-    const DEAF: [&str; 4] = [
+    /// Halts and pauses are for now, questions change nothing, and SDKs report with a key of theirs.
+    const DEAF: [&str; 6] = [
         "POST /halts",
         "POST /routes/{route}/environments/{environment}/halt",
+        "POST /routes/{route}/environments/{environment}/ramp/pause",
         "POST /routes/{route}/environments/{environment}/explain",
         "POST /audit/verify",
+        "POST /sdk/v1/telemetry",
     ];
     let app = App::start(Engine::Sqlite);
     app.route("count_commits");
@@ -207,6 +209,12 @@ fn nothing_has_a_tag_that_was_made_up() {
             ("PATCH", "{section}") => Some(json!({ "gate": "opt_in", "reason": "r" })),
             ("PUT", "setting") => Some(json!({ "mode": "on", "reason": "r" })),
             ("PUT", "cohorts") => Some(json!({ "include": [], "exclude": ["k"], "reason": "r" })),
+            ("PUT", "ramp") => {
+                Some(json!({ "steps": [{ "percent": 5, "hold": "1h" }], "reason": "r" }))
+            }
+            ("PUT", "mirror") => {
+                Some(json!({ "read_percent": 1, "write_percent": 0, "reason": "r" }))
+            }
             _ => Some(json!({ "reason": "r" })),
         };
         let is_markdown = operation.method == "PUT" && ["runbook", "plan"].contains(&last);

@@ -322,6 +322,16 @@ fn routes(app: &App, policy: &str) {
     // While it is halted nobody minds; to resume it would expose everybody.
     halt(app, "tested", "production");
     set("tested", "production", json!({ "mode": "on" }));
+    // A ramp that nobody has started, and one that somebody has left.
+    let steps = json!({ "steps": [{ "percent": 20, "hold": "1h" }], "reason": "test" });
+    for (route, environment) in [("offered", "staging"), ("last", "dev")] {
+        app.put(Who::MAINTAINER, &at(route, environment, "ramp"), &steps)
+            .expect(200);
+    }
+    let begin = at("last", "dev", "ramp/start");
+    app.post(Who::MAINTAINER, &begin, &json!({ "reason": "test" }))
+        .expect(200);
+    set("last", "dev", json!({ "mode": "off" }));
     set("windowed", "dev", json!({ "mode": "on" }));
     window(app, "windowed", "dev", "2026-01-05T11:00:00Z");
 }

@@ -48,6 +48,8 @@ mod policies;
 mod preparation;
 mod prepare_commands;
 mod race;
+mod ramp_commands;
+mod ramps;
 mod releases;
 mod routes;
 mod runbooks;

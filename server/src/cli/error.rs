@@ -28,6 +28,8 @@ pub(crate) enum CliError {
     Unusable(String),
     /// The answer is no, and has been printed.
     No,
+    /// What was waited for is another thing than hoped for, and has been printed: this exit status.
+    Ended(u8),
     /// The reader of standard output has gone, as `head` does: nobody is left to tell.
     ReaderGone,
 }
@@ -42,12 +44,13 @@ impl CliError {
         if matches!(self, CliError::ReaderGone) {
             return ExitCode::SUCCESS;
         }
-        if !matches!(self, CliError::No) {
+        if !matches!(self, CliError::No | CliError::Ended(_)) {
             // Standard error may be closed; the exit status still says it.
             let _ = writeln!(io::stderr(), "switchover: {self}");
         }
         match self {
             CliError::Unusable(_) => ExitCode::from(2),
+            CliError::Ended(status) => ExitCode::from(*status),
             _ => ExitCode::FAILURE,
         }
     }
@@ -64,6 +67,7 @@ impl fmt::Display for CliError {
                  another with --url or SWITCHOVER_URL"
             ),
             CliError::No => f.write_str("no"),
+            CliError::Ended(_) => f.write_str("it ended"),
             CliError::ReaderGone => f.write_str("the reader has gone"),
         }
     }

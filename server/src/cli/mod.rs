@@ -27,6 +27,7 @@ mod halt;
 mod history;
 mod manifests;
 mod migrate;
+mod mirror;
 mod openapi;
 mod output;
 mod pairs;
@@ -35,6 +36,7 @@ mod policy;
 mod prepare;
 mod problem;
 mod promote;
+mod ramp;
 mod release;
 mod report;
 mod restore;
@@ -51,6 +53,7 @@ mod setting;
 mod status;
 mod token;
 mod ttl;
+mod watch;
 mod wire;
 
 use std::process::ExitCode;
@@ -100,6 +103,10 @@ enum Command {
     Resume(resume::ResumeArgs),
     /// Set off, on or a ramp on top of the stage
     Setting(setting::SettingArgs),
+    /// Raise exposure step by step, each held for a while
+    Ramp(ramp::RampArgs),
+    /// Set what also runs on the other path: shadow reads and dual writes
+    Mirror(mirror::MirrorArgs),
     /// Name the keys that are treated apart from the ramp
     Cohorts(cohorts::CohortsArgs),
     /// Open or close an acceptance window
@@ -132,6 +139,10 @@ enum Command {
     Policy(policy::PolicyCommand),
     /// Why a caller gets what it gets
     Explain(explain::ExplainArgs),
+    /// Follow a rollout as it happens
+    ///
+    /// Exit status with --until: 0: the ramp is finished, or the stage is reached; 3: it is halted.
+    Watch(watch::WatchArgs),
     /// What happened to a route
     History(history::HistoryArgs),
     /// The whole migration of a route, as Markdown
@@ -177,6 +188,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Halt(args) => halt::run(file, &args),
         Command::Resume(args) => resume::run(file, &args),
         Command::Setting(args) => setting::run(file, &args),
+        Command::Ramp(args) => ramp::run(file, args),
+        Command::Mirror(args) => mirror::run(file, &args),
         Command::Cohorts(args) => cohorts::run(file, &args),
         Command::Acceptance(args) => acceptance::run(file, &args),
         Command::Gates(args) => gates::run(file, &args),
@@ -189,6 +202,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Freeze(command) => freeze::run(file, &command),
         Command::Policy(command) => policy::run(file, &command),
         Command::Explain(args) => explain::run(file, &args),
+        Command::Watch(args) => watch::run(file, &args),
         Command::History(args) => history::run(file, &args),
         Command::Report(args) => report::run(file, &args),
         Command::Audit(args) => audit::run(file, &args),

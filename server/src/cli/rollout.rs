@@ -3,7 +3,8 @@
 use switchover::Stage;
 
 use crate::cli::output::{Field, count, moment};
-use crate::cli::wire::{Rollout, Setting, Transition};
+use crate::cli::ramp;
+use crate::cli::wire::{Mirror, Rollout, Setting, Transition};
 
 /// A stage, short enough for a column per environment.
 pub(crate) const fn short(stage: Stage) -> &'static str {
@@ -27,7 +28,12 @@ pub(crate) fn brief(rollout: &Rollout) -> Field {
     } else {
         ""
     };
-    let text = format!("{stage} {share}{window}");
+    let ramp = rollout
+        .ramp
+        .as_ref()
+        .filter(|ramp| ramp.state != "finished");
+    let ramp = ramp.map_or_else(String::new, |it| format!(" ramp {}", ramp::brief(it)));
+    let text = format!("{stage} {share}{window}{ramp}");
     match (rollout.stage, share.thousandths()) {
         (Stage::Mandatory, _) => Field::good(text),
         (_, 0) => Field::faint(text),
@@ -66,7 +72,7 @@ pub(crate) fn told(transition: &Transition) -> String {
 }
 
 /// Where a rollout stands beside its stage, in words.
-fn state(rollout: &Rollout) -> String {
+pub(crate) fn state(rollout: &Rollout) -> String {
     let mut text = format!(
         "{}: {} on the new path",
         setting(&rollout.setting),
@@ -86,6 +92,12 @@ fn state(rollout: &Rollout) -> String {
             window.percent
         ));
     }
+    if let Some(mirror) = &rollout.mirror {
+        text.push_str(&mirrored(mirror));
+    }
+    if let Some(ramp) = &rollout.ramp {
+        text.push_str(&format!(", {}", ramp::state(ramp)));
+    }
     if let Some(halt) = &rollout.halt {
         let at = moment(halt.at);
         text.push_str(&format!(
@@ -94,6 +106,19 @@ fn state(rollout: &Rollout) -> String {
         ));
     }
     text
+}
+
+/// A mirror in words; nothing where there is none.
+fn mirrored(mirror: &Mirror) -> String {
+    if let Some(stopped) = &mirror.stopped {
+        let (by, reason) = (&stopped.by, &stopped.reason);
+        return format!(", mirror STOPPED by {by}: {reason}");
+    }
+    let (read, write) = (mirror.read_percent, mirror.write_percent);
+    if read.thousandths() + write.thousandths() == 0 {
+        return String::new();
+    }
+    format!(", mirror {read} of reads and {write} of writes")
 }
 
 /// A setting, in words.

@@ -58,6 +58,11 @@ impl Session {
         self.checked(self.api.get(path, query))
     }
 
+    /// An answer of which a refusal is not printed, because the command goes on.
+    pub(crate) fn ask(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, CliError> {
+        self.api.get(path, query)
+    }
+
     /// An answer that is read as it arrives.
     pub(crate) fn stream(
         &self,

@@ -103,7 +103,45 @@ pub(crate) struct Rollout {
     pub(crate) include: BTreeSet<String>,
     pub(crate) exclude: BTreeSet<String>,
     pub(crate) acceptance: Option<Acceptance>,
+    #[serde(default)]
+    pub(crate) ramp: Option<Ramp>,
+    #[serde(default)]
+    pub(crate) mirror: Option<Mirror>,
     pub(crate) exposure_percent: Percent,
+    #[serde(default)]
+    pub(crate) revision: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Ramp {
+    pub(crate) state: String,
+    pub(crate) steps: Vec<RampStep>,
+    pub(crate) step: Option<usize>,
+    pub(crate) held_s: Option<i64>,
+    pub(crate) next_percent: Option<Percent>,
+    pub(crate) next_step_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) waits_for: Vec<RampWait>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RampStep {
+    pub(crate) percent: Percent,
+    pub(crate) hold: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RampWait {
+    pub(crate) guard: Option<String>,
+    pub(crate) state: Option<String>,
+    pub(crate) detail: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Mirror {
+    pub(crate) read_percent: Percent,
+    pub(crate) write_percent: Percent,
+    pub(crate) stopped: Option<Halt>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,6 +218,18 @@ pub(crate) struct Gate {
     pub(crate) state: String,
     pub(crate) detail: String,
     pub(crate) remedy: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Guards {
+    pub(crate) guards: Vec<GuardAnswer>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct GuardAnswer {
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) detail: String,
 }
 
 #[derive(Debug, Deserialize)]

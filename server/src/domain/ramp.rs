@@ -187,6 +187,17 @@ impl Ramp {
         Ok(())
     }
 
+    /// The name of its state.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self.state {
+            RampState::Ready { .. } => "ready",
+            RampState::Running { .. } => "running",
+            RampState::Paused { .. } => "paused",
+            RampState::Finished { .. } => "finished",
+        }
+    }
+
     /// The step that was entered last.
     #[must_use]
     pub fn position(&self) -> Option<&Position> {

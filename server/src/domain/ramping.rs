@@ -32,7 +32,7 @@ pub(super) fn put(
 ) -> Result<(), Refusal> {
     has_ramps(rollout, facts)?;
     let theirs = facts.policy.ramp_steps();
-    if steps != theirs {
+    if theirs.is_empty() || steps != theirs {
         Ramp::check(steps).map_err(|detail| Refusal::Invalid {
             field: "steps",
             detail,

@@ -23,13 +23,13 @@ use crate::store::Receipt;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ReasonOnly)]
-struct ReasonBody {
+pub(super) struct ReasonBody {
     #[schema(
         example = "error rate of the new path",
         min_length = 1,
         max_length = 1000
     )]
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// Which rollouts; with no route, owner or label, all of the environment.

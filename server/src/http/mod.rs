@@ -18,11 +18,13 @@ mod halts;
 mod health;
 mod log;
 mod markdown;
+mod mirror;
 mod openapi;
 mod plans;
 mod policies;
 mod preparation;
 mod promotions;
+mod ramps;
 mod releases;
 mod report;
 mod respond;
@@ -148,6 +150,11 @@ handlers! {
     halts::resume_many,
     settings::setting,
     settings::cohorts,
+    ramps::put,
+    ramps::start,
+    ramps::pause,
+    ramps::resume,
+    mirror::put,
     approvals::list,
     approvals::approve,
     approvals::withdraw,

@@ -72,6 +72,14 @@ pub(crate) fn resource(
         .body(body)
 }
 
+/// A resource with its tag, of which more changes than the tag says.
+pub(crate) fn always(etag: &str, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((ETAG, etag))
+        .content_type("application/json")
+        .body(serde_json::to_string(body).unwrap_or_default())
+}
+
 /// Whether the reader has the state with this tag. Proxies may have weakened it.
 pub(crate) fn has(request: &HttpRequest, etag: &str) -> bool {
     let Some(value) = request.headers().get(IF_NONE_MATCH) else {

@@ -14,11 +14,14 @@ use utoipa::ToSchema;
 use crate::domain::environment::Environment;
 use crate::domain::exposure::{Cohort, LARGEST_COHORT};
 use crate::domain::moment;
+use crate::domain::ramp::Outlook;
 use crate::domain::rollout::Rollout;
 use crate::domain::text::Reason;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{By, OfRollout, Viewer};
+use crate::http::mirror::MirrorBody;
+use crate::http::ramps::RampBody;
 use crate::http::respond;
 use crate::service::{Change, Changed, Ctx, Failure, rollout_tag};
 use crate::store::Receipt;
@@ -45,6 +48,10 @@ pub(crate) struct RolloutBody {
     exclude: BTreeSet<Box<str>>,
     /// The open acceptance window, if there is one.
     acceptance: Option<AcceptanceBody>,
+    /// The steps by which exposure goes up, and how far it has come.
+    ramp: Option<RampBody>,
+    /// What also runs on the other path.
+    mirror: MirrorBody,
     /// The share of the keys in no cohort that may take the new path.
     #[schema(value_type = f64, example = 12.5)]
     exposure_percent: Percent,
@@ -98,7 +105,7 @@ struct AcceptanceBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Transition)]
 pub(crate) struct TransitionBody {
-    /// `promote`, `demote`, `halt`, `resume`, `setting`, `cohorts`, `acceptance_open` …
+    /// `promote`, `demote`, `halt`, `resume`, `setting`, `cohorts`, `acceptance_open`, `ramp_start` …
     #[schema(example = "promote")]
     action: String,
     route: String,
@@ -131,7 +138,12 @@ struct CascadedBody {
 }
 
 impl RolloutBody {
-    pub(crate) fn of(rollout: &Rollout, environment: &Environment) -> RolloutBody {
+    /// With what its ramp does next, where somebody has looked.
+    pub(crate) fn of(
+        rollout: &Rollout,
+        environment: &Environment,
+        outlook: Option<&Outlook>,
+    ) -> RolloutBody {
         RolloutBody {
             route: rollout.route.to_string(),
             environment: rollout.environment.to_string(),
@@ -154,6 +166,8 @@ impl RolloutBody {
                 opened_by: window.opened_by.clone(),
                 opened_at: window.opened_at,
             }),
+            ramp: RampBody::of(rollout, outlook),
+            mirror: MirrorBody::from(&rollout.mirror),
             exposure_percent: rollout.exposure(environment.kind).share,
             revision: rollout.revision,
             changed_at: rollout.changed_at,
@@ -205,7 +219,7 @@ fn transition(status: StatusCode, changed: &Changed) -> Receipt {
         at: changed.at,
         reason: changed.reason.clone(),
         version: changed.version.to_string(),
-        rollout: RolloutBody::of(after, &changed.environment),
+        rollout: RolloutBody::of(after, &changed.environment, changed.outlook.as_ref()),
         cascaded: changed
             .cascaded
             .iter()
@@ -281,16 +295,14 @@ pub(crate) async fn show(
     target: OfRollout,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (rollout, environment, epoch) = app
-        .blocking(move |services| {
-            let (rollout, environment) = services.rollout(&target.0)?;
-            Ok((rollout, environment, services.epoch()?))
-        })
+    let (seen, epoch) = app
+        .blocking(move |services| Ok((services.rollout(&target.0)?, services.epoch()?)))
         .await?;
-    let body = RolloutBody::of(&rollout, &environment);
-    Ok(respond::resource(
-        &request,
-        Some(rollout_tag(&epoch, &rollout)),
-        &body,
-    ))
+    let body = RolloutBody::of(&seen.rollout, &seen.environment, seen.outlook.as_ref());
+    let tag = rollout_tag(&epoch, &seen.rollout);
+    Ok(match seen.outlook {
+        None => respond::resource(&request, Some(tag), &body),
+        // What a ramp waits for changes without the rollout.
+        Some(_) => respond::always(&tag, &body),
+    })
 }

@@ -286,7 +286,7 @@ impl From<&RouteWithRollouts> for RouteBody {
             rollouts: found
                 .rollouts
                 .iter()
-                .map(|(rollout, environment)| RolloutBody::of(rollout, environment))
+                .map(|(rollout, environment)| RolloutBody::of(rollout, environment, None))
                 .collect(),
         }
     }

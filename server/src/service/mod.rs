@@ -57,7 +57,7 @@ pub use many::{HaltSelection, Switched};
 pub use plan::{PlanView, StepPatch};
 pub use ramp::{Acted, Guards, Moved};
 pub use release::{Freeze, ManifestSigner, release_tag};
-pub use rollout::{Change, Changed, Target, rollout_tag};
+pub use rollout::{Change, Changed, Seen, Target, rollout_tag};
 pub use route::{NewRoute, RouteWithRollouts};
 pub use route_change::RoutePatch;
 pub use runbook::RunbookView;

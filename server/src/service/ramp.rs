@@ -87,13 +87,7 @@ impl Services {
         // A ramp may wait for hours: it is only locked when it moves.
         let waits = self.store.read_first::<_, Failure>(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
-            let mut facts = seen(
-                tx,
-                &mut Shared::default(),
-                (&route, &environment),
-                &rollout,
-                now,
-            )?;
+            let mut facts = seen(tx, (&route, &environment), &rollout, now)?;
             facts.guards.clone_from(&answers);
             let outlook = Outlook::of(&rollout, &facts);
             Ok(rollout.revision != revision || outlook.and_then(|it| it.now(now)).is_none())
@@ -166,16 +160,35 @@ impl Services {
     }
 }
 
-/// What a ramp is seen by.
-pub(super) fn seen(
+/// What the ramp of a rollout does next; `None` where it has none.
+pub(super) fn outlook(
     tx: &mut Tx<'_>,
-    shared: &mut Shared,
+    place: (&Route, &Environment),
+    rollout: &Rollout,
+    now: DateTime<Utc>,
+) -> Result<Option<Outlook>, StoreError> {
+    if rollout.ramp.is_none() {
+        return Ok(None);
+    }
+    let facts = seen(tx, place, rollout, now)?;
+    Ok(Outlook::of(rollout, &facts))
+}
+
+/// What a ramp is seen by.
+fn seen(
+    tx: &mut Tx<'_>,
     (route, environment): (&Route, &Environment),
     rollout: &Rollout,
     now: DateTime<Utc>,
 ) -> Result<Facts, StoreError> {
     let (ctx, place) = (Ctx::of(Actor::system()), (route, environment));
-    let mut facts = facts(tx, shared, place, (&ctx, "", now), Proof::default())?;
+    let mut facts = facts(
+        tx,
+        &mut Shared::default(),
+        place,
+        (&ctx, "", now),
+        Proof::default(),
+    )?;
     facts.frozen = frozen(tx, rollout, environment, now)?;
     Ok(facts)
 }

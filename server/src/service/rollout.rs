@@ -9,9 +9,11 @@ use crate::domain::actor::Actor;
 use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::gate::GateReport;
 use crate::domain::lifecycle::Command;
+use crate::domain::ramp::Outlook;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::text::Reason;
+use crate::service::ramp::outlook;
 use crate::service::size::refuse_oversized;
 use crate::service::work::{Shared, Work, absent, facts, proof};
 use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
@@ -60,6 +62,19 @@ pub struct Changed {
     pub version: Version,
     /// The other rollouts that moved with it, as they were and are.
     pub cascaded: Vec<(Rollout, Rollout)>,
+    /// What its ramp does next.
+    pub outlook: Option<Outlook>,
+}
+
+/// A rollout as it is.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// Where.
+    pub environment: Environment,
+    /// What its ramp does next; `None` where it has none.
+    pub outlook: Option<Outlook>,
 }
 
 impl Services {
@@ -79,14 +94,20 @@ impl Services {
         self.change(ctx, render, |work| apply(work, change))
     }
 
-    /// One rollout with the environment it is in.
+    /// One rollout with the environment it is in, and what its ramp does next.
     ///
     /// # Errors
     /// When there is none.
-    pub fn rollout(&self, target: &Target) -> Result<(Rollout, Environment), Failure> {
+    pub fn rollout(&self, target: &Target) -> Result<Seen, Failure> {
+        let now = self.now();
         self.store.read(|tx| {
-            let (_, environment, rollout) = load(tx, target)?;
-            Ok((rollout, environment))
+            let (route, environment, rollout) = load(tx, target)?;
+            let outlook = outlook(tx, (&route, &environment), &rollout, now)?;
+            Ok(Seen {
+                rollout,
+                environment,
+                outlook,
+            })
         })
     }
 
@@ -189,6 +210,12 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
     ) {
         refuse_oversized(work.tx, &environment.key)?;
     }
+    // What is urgent looks at nothing that it does not need.
+    let outlook = if change.command.is_urgent() {
+        None
+    } else {
+        outlook(work.tx, (&route, &environment), &after, work.now)?
+    };
     Ok(Changed {
         action: change.command.action(),
         before,
@@ -199,6 +226,7 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
         at: work.now,
         reason: change.reason.to_string(),
         cascaded,
+        outlook,
     })
 }
 

@@ -5,6 +5,9 @@ use super::operations::{
     ADMIN, OPERATOR, REASON, Row, TO_OPT_IN, frozen, markdown, never, probe, ramp,
 };
 
+const STEPS: &str = r#"{"steps":[{"percent":100,"hold":"1h"}],"reason":"test"}"#;
+const MIRROR: &str = r#"{"read_percent":100,"write_percent":100,"reason":"test"}"#;
+
 pub(super) const TABLE: &[Row] = &[
     // What takes exposure away, or leaves it.
     never(
@@ -25,6 +28,29 @@ pub(super) const TABLE: &[Row] = &[
     never(
         "POST routes/{route}/environments/{environment}/halt",
         &[frozen("routes/planned/environments/dev/halt", REASON)],
+    ),
+    // A plan exposes nothing until somebody starts it; who may, goes by its steps.
+    never(
+        "PUT routes/{route}/environments/{environment}/ramp",
+        &[
+            frozen("routes/offered/environments/dev/ramp", STEPS),
+            probe(Ramp, ADMIN, "routes/offered/environments/dev/ramp", STEPS),
+        ],
+    ),
+    never(
+        "POST routes/{route}/environments/{environment}/ramp/pause",
+        &[
+            frozen("routes/offered/environments/staging/ramp/pause", REASON),
+            ramp("routes/last/environments/dev/ramp/pause", REASON),
+        ],
+    ),
+    // What a mirror runs besides answers nobody.
+    never(
+        "PUT routes/{route}/environments/{environment}/mirror",
+        &[
+            frozen("routes/offered/environments/dev/mirror", MIRROR),
+            ramp("routes/offered/environments/production/mirror", MIRROR),
+        ],
     ),
     never(
         "POST routes/{route}/environments/{environment}/demotions",

@@ -59,6 +59,17 @@ pub(super) const TABLE: &[Row] = &[
         ],
     ),
     raises(
+        "POST routes/{route}/environments/{environment}/ramp/start",
+        &[frozen(
+            "routes/offered/environments/staging/ramp/start",
+            REASON,
+        )],
+    ),
+    raises(
+        "POST routes/{route}/environments/{environment}/ramp/resume",
+        &[frozen("routes/last/environments/dev/ramp/resume", REASON)],
+    ),
+    raises(
         "POST resumes",
         &[
             frozen("resumes", r#"{"environment":"dev","reason":"test"}"#),

@@ -307,7 +307,7 @@ fn change(
 }
 
 fn rollout(services: &Services, place: (usize, usize)) -> Rollout {
-    services.rollout(&target(place)).unwrap().0
+    services.rollout(&target(place)).unwrap().rollout
 }
 
 fn target((route, environment): (usize, usize)) -> Target {

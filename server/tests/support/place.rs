@@ -66,17 +66,25 @@ impl Place {
         }
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Done {
+    fn command(&self, arguments: &[&str]) -> Command {
         // Nobody listens on port 1.
         let url = match &self.server {
             Some((_, url)) => url.as_str(),
             None => "http://127.0.0.1:1",
         };
-        let output = program(self.data.path())
-            .args(arguments)
-            .env("SWITCHOVER_URL", url)
-            .output()
-            .unwrap();
+        let mut command = program(self.data.path());
+        command.args(arguments).env("SWITCHOVER_URL", url);
+        command
+    }
+
+    /// A command that goes on by itself, and says more and more.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Done {
+        let output = self.command(arguments).output().unwrap();
         Done {
             status: output.status.code().unwrap(),
             out: String::from_utf8(output.stdout).unwrap(),

@@ -313,7 +313,7 @@ fn ramps_have_their_place() {
             "{wrong}: {refused}"
         );
     }
-    assert!(Ramp::check(&[]).is_err());
+    running.refused(Command::PlanRamp(Vec::new()));
 }
 
 #[test]
