@@ -170,7 +170,8 @@ fn nothing_has_a_tag_that_was_made_up() {
     for operation in operations() {
         let path = operation.path.trim_start_matches("/api/v1");
         let name = format!("{} {path}", operation.method);
-        if operation.method == "GET" || DEAF.contains(&name.as_str()) {
+        // What SDKs send has no tags.
+        if path.starts_with("/sdk/") || operation.method == "GET" || DEAF.contains(&name.as_str()) {
             continue;
         }
         let last = path.rsplit('/').next().unwrap();

@@ -37,6 +37,7 @@ mod gate_commands;
 mod gates;
 mod guard_simulation;
 mod halts;
+mod instances;
 mod lifecycle;
 mod migrations;
 mod on_prem;

@@ -1,5 +1,10 @@
 //! What callers report is counted once, and durably.
 
+mod evidence;
+mod gates;
+mod sdk;
+mod windows;
+
 use std::sync::Arc;
 
 use chrono::Duration;
@@ -19,7 +24,7 @@ on_both_engines!(
 );
 
 /// A batch with one route's counts.
-fn batch(instance: &str, sequence: u64, calls: u64, errors: u64) -> Value {
+pub(crate) fn batch(instance: &str, sequence: u64, calls: u64, errors: u64) -> Value {
     json!({
         "sequence": sequence,
         "instance": instance_of(instance),
@@ -28,7 +33,7 @@ fn batch(instance: &str, sequence: u64, calls: u64, errors: u64) -> Value {
     })
 }
 
-fn instance_of(id: &str) -> Value {
+pub(crate) fn instance_of(id: &str) -> Value {
     json!({
         "id": id,
         "name": format!("web-{id}"),
@@ -38,7 +43,7 @@ fn instance_of(id: &str) -> Value {
     })
 }
 
-fn counts(route: &str, path: &str, calls: u64, errors: u64) -> Value {
+pub(crate) fn counts(route: &str, path: &str, calls: u64, errors: u64) -> Value {
     json!({
         "route": route,
         "path": path,
@@ -50,7 +55,7 @@ fn counts(route: &str, path: &str, calls: u64, errors: u64) -> Value {
 }
 
 impl App {
-    fn report(&self, key: &str, batch: &Value) -> u16 {
+    pub(crate) fn report(&self, key: &str, batch: &Value) -> u16 {
         self.request("POST", "/sdk/v1/telemetry")
             .bearer(key)
             .json(batch)

@@ -1,5 +1,6 @@
 //! `evidence`: what was seen in a test, put on record.
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -30,8 +31,19 @@ pub(crate) struct AddArgs {
     #[arg(long)]
     verdict: Verdict,
     /// What you saw; it is recorded
-    #[arg(long, value_name = "TEXT")]
-    summary: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "from_telemetry")]
+    summary: Option<String>,
+    /// Add what callers reported: both paths side by side, and what the instances used before and
+    /// during
+    #[arg(long)]
+    from_telemetry: bool,
+    /// From when on callers' reports count, such as 2026-11-21T18:00:00Z [default: since the open
+    /// acceptance window was opened]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, requires = "from_telemetry")]
+    from: Option<DateTime<Utc>>,
+    /// Until when [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, requires = "from_telemetry")]
+    until: Option<DateTime<Utc>>,
     /// Where to see it
     #[arg(long, value_name = "URL")]
     link: Option<String>,
@@ -57,21 +69,35 @@ pub(crate) fn run(file: &FileArgs, command: &EvidenceCommand) -> Result<(), CliE
 fn add(file: &FileArgs, args: &AddArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
     for kind in &args.kind {
+        let telemetry = args
+            .from_telemetry
+            .then(|| json!({ "from": args.from, "until": args.until }));
         let body = json!({
             "kind": kind.name(),
             "verdict": args.verdict.name(),
             "summary": args.summary,
             "url": args.link,
+            "telemetry": telemetry,
         });
         let reply = session.post(&args.target.below("evidence"), &body)?;
         session.show(&reply, |_, given: Evidence| {
-            format!(
+            let mut text = format!(
                 "{} in {}: {} is on record as {}",
                 given.route, given.environment, given.kind, given.verdict
-            )
+            );
+            if args.from_telemetry {
+                text.push_str(&format!("\n  {}", one_line(&given.summary)));
+            }
+            text
         })?;
     }
     Ok(())
+}
+
+fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|at| at.to_utc())
+        .map_err(|_| "write it as 2026-11-21T18:00:00Z".to_owned())
 }
 
 fn list(file: &FileArgs, args: &ListArgs) -> Result<(), CliError> {

@@ -25,6 +25,7 @@ mod freeze;
 mod gates;
 mod halt;
 mod history;
+mod instances;
 mod manifests;
 mod migrate;
 mod mirror;
@@ -51,6 +52,7 @@ mod serve;
 mod session;
 mod setting;
 mod status;
+mod telemetry;
 mod token;
 mod ttl;
 mod watch;
@@ -128,6 +130,10 @@ enum Command {
     /// Give, show, tick and bind the plan of a route
     #[command(subcommand)]
     Plan(plan::PlanCommand),
+    /// What callers report of a route, both paths side by side
+    Telemetry(telemetry::TelemetryArgs),
+    /// Who runs an older revision, has an override, or lacks the code
+    Instances(instances::InstancesArgs),
     /// Put what was seen in a test on record
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
@@ -198,6 +204,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Forecast(args) => forecast::run(&args),
         Command::Census(args) => census::run(file, &args),
         Command::Plan(command) => plan::run(file, command),
+        Command::Telemetry(args) => telemetry::run(file, &args),
+        Command::Instances(args) => instances::run(file, &args),
         Command::Evidence(command) => evidence::run(file, &command),
         Command::Freeze(command) => freeze::run(file, &command),
         Command::Policy(command) => policy::run(file, &command),

@@ -13,6 +13,7 @@ const NARROWEST: u16 = 40;
 
 /// Where answers for people are shown.
 pub(crate) struct Screen {
+    is_terminal: bool,
     colors: bool,
     width: Option<u16>,
 }
@@ -28,12 +29,18 @@ impl Screen {
     pub(crate) fn new(no_color: bool) -> Screen {
         let is_terminal = io::stdout().is_terminal();
         Screen {
+            is_terminal,
             colors: is_terminal && !no_color,
             // Some say that they are terminals, and have no width.
             width: Table::new()
                 .width()
                 .filter(|width| is_terminal && *width >= NARROWEST),
         }
+    }
+
+    /// Whether it is one that can be drawn again.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     /// A table. Its borders are Markdown's, so that it can be pasted into an issue.
@@ -147,6 +154,7 @@ pub(crate) mod tests {
     /// A screen that is no terminal.
     pub(crate) fn pipe() -> Screen {
         Screen {
+            is_terminal: false,
             colors: false,
             width: None,
         }
@@ -169,6 +177,7 @@ pub(crate) mod tests {
     #[test]
     fn a_terminal_gets_colours_and_its_width() {
         let screen = Screen {
+            is_terminal: true,
             colors: true,
             width: Some(30),
         };

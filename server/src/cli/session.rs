@@ -131,6 +131,11 @@ impl Session {
         }
     }
 
+    /// Where answers for people are shown.
+    pub(crate) fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
     /// Programs that want JSON get refusals as JSON too.
     fn checked<T>(&self, answered: Result<T, CliError>) -> Result<T, CliError> {
         let mut problem = match answered {

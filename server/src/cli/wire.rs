@@ -1,6 +1,10 @@
 //! The server's answers, as far as they are shown to people. What is not named here is passed over,
 //! so that a newer server can say more.
 
+mod telemetry;
+
+pub(crate) use telemetry::{Counts, Instance, Paths, Telemetry};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};

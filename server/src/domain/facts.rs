@@ -75,8 +75,10 @@ pub struct Proof {
     pub censuses: Vec<Census>,
     /// What callers report of the route, by hosted environment.
     pub traffic: BTreeMap<EnvironmentKey, Traffic>,
-    /// Whose code has the route, by hosted environment.
+    /// Which instances run, by hosted environment.
     pub deployed: BTreeMap<EnvironmentKey, Deployed>,
+    /// Whether what callers report could not be read: then nobody knows what they do.
+    pub unreadable: bool,
     /// How the two stores of the route stand to each other here.
     pub stores: Option<Stores>,
 }
@@ -88,7 +90,9 @@ pub struct Traffic {
     pub calls: u64,
     /// Those that failed.
     pub errors: u64,
-    /// Those that took longer than the limit.
+    /// Calls that were held against the limit for slow ones.
+    pub timed: u64,
+    /// Those that took longer.
     pub slow: u64,
     /// Results that were compared.
     pub comparisons: u64,
@@ -100,13 +104,15 @@ pub struct Traffic {
     pub mirror_failures: u64,
 }
 
-/// Whose code has the route.
+/// The instances that run, and what they have of the route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deployed {
-    /// How many instances were seen in the last ten minutes.
+    /// How many were seen in the last ten minutes.
     pub instances: u64,
-    /// Those of them without the route.
+    /// Those of them without the route in their code.
     pub lacking: Vec<String>,
+    /// Those of them whose environment variable keeps calls on the old path.
+    pub off: Vec<String>,
 }
 
 /// How the two stores of a data route stand to each other.

@@ -14,6 +14,7 @@ use crate::domain::policy::{GateKind, Rule};
 use crate::domain::rollout::Rollout;
 
 pub use answer::{GateReport, GateState};
+pub use traffic::answering;
 
 impl Facts {
     /// Every gate of the route's policy for a promotion to `to`, those that pass included.
@@ -24,6 +25,34 @@ impl Facts {
             .iter()
             .map(|rule| judge(rule, to, rollout, self))
             .collect()
+    }
+}
+
+/// What gates ask of running callers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// How far back calls count, in minutes, and the limit for slow ones, in milliseconds.
+    pub traffic: Option<(f64, Option<f64>)>,
+    /// Whether the instances that run are asked for.
+    pub instances: bool,
+}
+
+impl Asked {
+    /// What a promotion to `to` asks.
+    #[must_use]
+    pub fn of(facts: &Facts, to: Stage) -> Asked {
+        let mut asked = Asked::default();
+        for rule in facts.policy.rules(to, &facts.environment) {
+            match rule.gate {
+                GateKind::Telemetry => {
+                    let minutes = rule.number("window_minutes").unwrap_or(60.0);
+                    asked.traffic = Some((minutes, rule.number("p99_ms")));
+                }
+                GateKind::CodeDeployed | GateKind::Census => asked.instances = true,
+                _ => {}
+            }
+        }
+        asked
     }
 }
 

@@ -16,7 +16,8 @@ use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{By, Change, OfRollout, Operator, Viewer, without_tag};
 use crate::http::respond::{self, Page, answer};
-use crate::service::{Failure, NewEvidence};
+use crate::http::rollouts::read_moment;
+use crate::service::{DrawnFrom, Failure, NewEvidence};
 
 /// Evidence to be.
 #[derive(Deserialize, ToSchema)]
@@ -28,13 +29,27 @@ struct NewEvidenceBody {
     /// Where to see it: an http or https address.
     #[schema(example = "https://dashboards.example.com/d/gitaly?from=now-1h")]
     url: Option<String>,
-    /// What was seen; it is recorded as the reason.
+    /// What was seen; it is recorded as the reason. It can be left out where telemetry says it.
     #[schema(
         example = "p99 of the new path is 18 ms against 25 ms of the old, over an hour",
         min_length = 1,
         max_length = 1000
     )]
-    summary: String,
+    summary: Option<String>,
+    /// Adds what callers reported: both paths side by side, and what the instances used before and
+    /// during.
+    telemetry: Option<DrawnFromBody>,
+}
+
+/// The time that evidence is drawn from.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EvidenceTime)]
+struct DrawnFromBody {
+    /// From when on; since the open acceptance window was opened when nothing is said.
+    from: Option<DateTime<Utc>>,
+    /// Until when; now when nothing is said.
+    until: Option<DateTime<Utc>>,
 }
 
 /// What evidence is about. An acceptance test needs the first three to pass in every hosted
@@ -135,6 +150,14 @@ pub(crate) async fn list(
     Ok(respond::resource(&request, None, &page))
 }
 
+fn read_time(body: &DrawnFromBody) -> Result<DrawnFrom, Failure> {
+    let read = |field, at: Option<DateTime<Utc>>| at.map(|at| read_moment(field, at)).transpose();
+    Ok(DrawnFrom {
+        from: read("telemetry.from", body.from)?,
+        until: read("telemetry.until", body.until)?,
+    })
+}
+
 /// Puts evidence on record. Approvals that were given without it are void.
 #[utoipa::path(
     tag = "rollouts",
@@ -163,8 +186,13 @@ pub(crate) async fn add(
                 VerdictBody::Fail => Verdict::Fail,
             },
             url: body.url,
-            summary: Reason::new(&body.summary)
+            summary: body
+                .summary
+                .as_deref()
+                .map(Reason::new)
+                .transpose()
                 .map_err(|detail| Failure::invalid("summary", detail))?,
+            telemetry: body.telemetry.as_ref().map(read_time).transpose()?,
         };
         services.add_evidence(&change.ctx, &target.0, &new, &|made| {
             respond::receipt(StatusCode::CREATED, None, &EvidenceBody::from(made))

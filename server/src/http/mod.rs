@@ -16,6 +16,7 @@ mod extract;
 mod freezes;
 mod halts;
 mod health;
+mod instances;
 mod log;
 mod markdown;
 mod mirror;
@@ -160,6 +161,9 @@ handlers! {
     approvals::withdraw,
     evidence::list,
     evidence::add,
+    telemetry::show,
+    instances::of_rollout,
+    instances::of_environment,
     freezes::list,
     freezes::open,
     freezes::close,

@@ -91,7 +91,11 @@ impl Services {
         if change.command.is_urgent() {
             return self.insist(ctx, render, |work| apply(work, change));
         }
-        self.change(ctx, render, |work| apply(work, change))
+        let observed = self.observe_change(ctx, change)?;
+        self.change(ctx, render, |work| {
+            work.observed = observed;
+            apply(work, change)
+        })
     }
 
     /// One rollout with the environment it is in, and what its ramp does next.
@@ -123,15 +127,18 @@ impl Services {
     ) -> Result<(Rollout, Stage, Vec<GateReport>), Failure> {
         let now = self.now();
         let ctx = Ctx::of(actor.clone());
-        self.store.read(|tx| {
+        let (mut facts, rollout) = self.store.read::<_, Failure>(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
-            let to = to.or(rollout.stage.next()).unwrap_or(Stage::Mandatory);
             let proof = proof(tx, &route, &environment)?;
             let place = (&route, &environment);
             let facts = facts(tx, &mut Shared::default(), place, (&ctx, "", now), proof)?;
-            let reports = facts.gates(&rollout, to);
-            Ok((rollout, to, reports))
-        })
+            Ok((facts, rollout))
+        })?;
+        let to = to.or(rollout.stage.next()).unwrap_or(Stage::Mandatory);
+        let observed = self.observe(std::slice::from_ref(&facts), to);
+        observed.tell(&mut facts, to);
+        let reports = facts.gates(&rollout, to);
+        Ok((rollout, to, reports))
     }
 
     /// The epoch of the database, for tags.

@@ -16,6 +16,7 @@ use crate::domain::lifecycle::{Command, plan};
 use crate::domain::policy::{Policy, PolicyName};
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
+use crate::service::observed::Observed;
 use crate::service::{Clock, Ctx, Failure, epoch};
 use crate::store::{NewPromotion, StoreError, Tx};
 
@@ -31,6 +32,8 @@ pub(super) struct Work<'a, 't> {
     pub(super) grounds: Map<String, Value>,
     /// What guards answered to whoever asked them, in the place of what is on record.
     pub(super) answers: Option<Vec<GuardReport>>,
+    /// What callers report of the routes that are to be promoted.
+    pub(super) observed: Observed,
     drafts: Vec<AuditDraft>,
     revisions: BTreeMap<EnvironmentKey, u64>,
 }
@@ -88,6 +91,7 @@ impl<'a, 't> Work<'a, 't> {
             shared: Shared::default(),
             grounds: Map::new(),
             answers: None,
+            observed: Observed::default(),
             drafts: Vec::new(),
             revisions: BTreeMap::new(),
         }
@@ -230,9 +234,11 @@ impl<'a, 't> Work<'a, 't> {
                 };
                 Ok(safe_facts(place, who, proof))
             }
-            Command::Promote { .. } => {
+            Command::Promote { to, .. } => {
                 let proof = proof(self.tx, route, environment)?;
-                facts(self.tx, &mut self.shared, place, who, proof)
+                let mut facts = facts(self.tx, &mut self.shared, place, who, proof)?;
+                self.observed.tell(&mut facts, *to);
+                Ok(facts)
             }
             _ => {
                 let proof = Proof::default();

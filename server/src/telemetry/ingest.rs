@@ -37,13 +37,9 @@ pub enum NotTaken {
 
 /// Takes batches.
 pub struct Ingest {
-    sender: SyncSender<Message>,
+    /// Nothing is the end.
+    sender: SyncSender<Option<Handed>>,
     waiting: Arc<AtomicUsize>,
-}
-
-enum Message {
-    Batch(Handed),
-    Stop,
 }
 
 struct Handed {
@@ -69,7 +65,7 @@ impl Drop for Bytes {
 pub struct Writer {
     store: Arc<TelemetryStore>,
     clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
-    receiver: Receiver<Message>,
+    receiver: Receiver<Option<Handed>>,
     forgot_at: Option<DateTime<Utc>>,
 }
 
@@ -114,7 +110,7 @@ impl Ingest {
             _bytes: bytes,
         };
         self.sender
-            .try_send(Message::Batch(handed))
+            .try_send(Some(handed))
             .map_err(|_| NotTaken::Overloaded)?;
         answered.await.unwrap_or(Err(NotTaken::NoStore))
     }
@@ -122,7 +118,7 @@ impl Ingest {
     /// Lets the writer end when it has written what was handed in.
     pub fn stop(&self) {
         // Where it has ended already, nobody listens.
-        let _ = self.sender.send(Message::Stop);
+        let _ = self.sender.send(None);
     }
 }
 
@@ -148,14 +144,14 @@ impl Writer {
         while group.len() < MOST_AT_ONCE {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.receiver.recv_timeout(left) {
-                Ok(Message::Batch(handed)) => {
+                Ok(Some(handed)) => {
                     if group.is_empty() {
                         deadline = Instant::now() + GATHERING;
                     }
                     group.push(handed);
                 }
                 Err(RecvTimeoutError::Timeout) => break,
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return (group, true),
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => return (group, true),
             }
         }
         (group, false)
@@ -212,6 +208,7 @@ impl TelemetryStore {
         // Each in a transaction of its own: others want to write.
         while self.write::<_, StoreError>(|tx| tx.forget_reports(before))? > 0 {}
         self.write::<_, StoreError>(|tx| tx.forget_windows(now))?;
+        self.write::<_, StoreError>(|tx| tx.forget_usage(now))?;
         self.write::<_, StoreError>(|tx| tx.forget_instances(now))
     }
 }

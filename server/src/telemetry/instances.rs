@@ -6,16 +6,18 @@ use chrono::{DateTime, Duration, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use sha2::{Digest as _, Sha256};
-use switchover::Batch;
+use switchover::{Batch, Registered};
 
 use crate::domain::approval::hex;
+use crate::domain::telemetry::Used;
 use crate::store::StoreError;
 use crate::store::dialect::{self, Cell};
 use crate::telemetry::Tx;
 use crate::telemetry::sequences::Counted;
 use crate::telemetry::take::Arrived;
 use crate::telemetry::text::{self, number};
-use crate::telemetry::windows::{Used, Windows, start};
+use crate::telemetry::usage::Usage;
+use crate::telemetry::windows::start;
 
 /// The most instances of an environment that are kept.
 const MOST: i64 = 20_000;
@@ -237,10 +239,10 @@ impl Known {
     /// the batch was counted.
     pub(super) fn describe(
         &mut self,
+        tx: &mut Tx<'_>,
         batch: &Batch,
-        now: DateTime<Utc>,
-        then: DateTime<Utc>,
-        windows: &mut Windows,
+        (now, then): (DateTime<Utc>, DateTime<Utc>),
+        usage: &mut Usage,
     ) -> Result<(), StoreError> {
         let now = now.timestamp_micros();
         let since = u64::try_from(now.saturating_sub(self.row.last_seen)).unwrap_or(0) / 1_000;
@@ -249,7 +251,13 @@ impl Known {
         if let Some(routes) = &batch.routes
             && sequence > self.row.routes_by
         {
-            let list = text::to_json(routes)?;
+            let mut list = match &self.row.routes {
+                Some(digest) if batch.continues => self.known_routes(tx, digest)?,
+                _ => Vec::new(),
+            };
+            list.retain(|known| routes.iter().all(|new| new.route != known.route));
+            list.extend(routes.iter().cloned());
+            let list = text::to_json(&list)?;
             let digest = hex(&Sha256::digest(&list));
             self.row.routes = Some(digest.clone());
             self.row.routes_by = sequence;
@@ -271,7 +279,7 @@ impl Known {
         if let Some(memory) = instance.memory_bytes {
             (used.memory_max, used.memory_sum, used.memory_samples) = (memory, memory, 1);
         }
-        windows.add_used(&self.row.environment, minute, used);
+        usage.add(&self.row.environment, minute, used);
         let row = &mut self.row;
         row.name.clone_from(&instance.name);
         row.application.clone_from(&instance.application);
@@ -285,6 +293,19 @@ impl Known {
         row.minute = row.minute.max(minute);
         row.described_by = sequence;
         Ok(())
+    }
+}
+
+impl Known {
+    /// The list that a batch goes on with.
+    fn known_routes(&self, tx: &mut Tx<'_>, digest: &str) -> Result<Vec<Registered>, StoreError> {
+        match &self.routes {
+            Some((_, list)) => text::from_json("batch.routes", list),
+            None => {
+                let lists = tx.route_lists(vec![vec![Cell::from(digest)]])?;
+                Ok(lists.get(digest).map_or(Vec::new(), |list| list.to_vec()))
+            }
+        }
     }
 }
 

@@ -10,17 +10,21 @@
 mod head;
 mod ingest;
 mod instances;
+mod processes;
 mod reports;
 mod sequences;
 mod take;
 mod text;
+mod usage;
 mod windows;
 
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use ingest::{Ingest, NotTaken, Writer};
+pub use processes::Which;
 pub use take::{Arrived, Outcome};
+pub use windows::Length;
 
 use crate::store::dialect::{AnyConnection, Purpose};
 use crate::store::{Connections, Database, StoreError};

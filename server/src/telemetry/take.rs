@@ -6,8 +6,9 @@ use switchover::Batch;
 use crate::domain::environment::EnvironmentKey;
 use crate::store::StoreError;
 use crate::telemetry::Tx;
-use crate::telemetry::instances::{Instances, Known};
+use crate::telemetry::instances::Instances;
 use crate::telemetry::reports::Log;
+use crate::telemetry::usage::Usage;
 use crate::telemetry::windows::Windows;
 
 /// What a sender may say of the age of its counts: as long as it keeps them.
@@ -50,7 +51,7 @@ impl Tx<'_> {
         }
         let mut instances = Instances::load(self, arrived)?;
         let mut log = Log::after(self.last_position()?);
-        let mut windows = Windows::default();
+        let (mut windows, mut usage) = (Windows::default(), Usage::default());
         let mut outcomes = Vec::with_capacity(arrived.len());
         for one in arrived {
             let Some(known) = instances.known(self, one, now)? else {
@@ -58,7 +59,8 @@ impl Tx<'_> {
                 continue;
             };
             outcomes.push(if known.counted.add(one.batch.sequence) {
-                count(one, known, now, &mut log, &mut windows)?;
+                let then = count(one, now, &mut log, &mut windows)?;
+                known.describe(self, &one.batch, (now, then), &mut usage)?;
                 Outcome::Counted
             } else {
                 Outcome::Duplicate
@@ -66,18 +68,19 @@ impl Tx<'_> {
         }
         instances.save(self)?;
         windows.save(self)?;
+        usage.save(self)?;
         log.save(self)?;
         Ok(outcomes)
     }
 }
 
+/// Counts what a batch brings; gives when it was counted by its sender, in the server's time.
 fn count(
     arrived: &Arrived,
-    known: &mut Known,
     now: DateTime<Utc>,
     log: &mut Log,
     windows: &mut Windows,
-) -> Result<(), StoreError> {
+) -> Result<DateTime<Utc>, StoreError> {
     let Arrived {
         environment, batch, ..
     } = arrived;
@@ -96,5 +99,5 @@ fn count(
         log.add(environment, batch, counts, revision, now)?;
         windows.add(environment, counts, then);
     }
-    known.describe(batch, now, then, windows)
+    Ok(then)
 }

@@ -1,11 +1,11 @@
-//! Counts by windows of time, and what processes used by the minute.
+//! Counts by windows of time.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use switchover::RouteCounts;
+use switchover::{Path, Role, RouteCounts, RouteKey};
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::telemetry::Tally;
@@ -14,8 +14,36 @@ use crate::store::dialect::{self, Cell};
 use crate::telemetry::Tx;
 use crate::telemetry::text::{self, count, number};
 
-/// The lengths of windows in seconds, and how long they are kept, in seconds.
-const KEPT: [(i64, i64); 2] = [(10, 3_600), (60, 30 * 86_400)];
+/// How long a window is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Ten seconds; kept for an hour.
+    TenSeconds,
+    /// A minute; kept for 30 days.
+    Minute,
+}
+
+impl Length {
+    const ALL: [Length; 2] = [Length::TenSeconds, Length::Minute];
+
+    /// In seconds.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        match self {
+            Length::TenSeconds => 10,
+            Length::Minute => 60,
+        }
+    }
+
+    /// For how long such windows are kept, in seconds.
+    #[must_use]
+    pub const fn kept_seconds(self) -> i64 {
+        match self {
+            Length::TenSeconds => 3_600,
+            Length::Minute => 30 * 86_400,
+        }
+    }
+}
 
 const KEY: [&str; 6] = [
     "environment",
@@ -53,31 +81,10 @@ struct Key {
     role: String,
 }
 
-/// What the processes of an environment used in one minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Used {
-    pub(super) instances: u64,
-    pub(super) cpu_ms: u64,
-    pub(super) memory_max: u64,
-    pub(super) memory_sum: u64,
-    pub(super) memory_samples: u64,
-}
-
-impl Used {
-    pub(super) fn merge(&mut self, other: Used) {
-        self.instances = self.instances.saturating_add(other.instances);
-        self.cpu_ms = self.cpu_ms.saturating_add(other.cpu_ms);
-        self.memory_max = self.memory_max.max(other.memory_max);
-        self.memory_sum = self.memory_sum.saturating_add(other.memory_sum);
-        self.memory_samples = self.memory_samples.saturating_add(other.memory_samples);
-    }
-}
-
 /// What is to be added to windows.
 #[derive(Default)]
 pub(super) struct Windows {
     tallies: BTreeMap<Key, Tally>,
-    used: BTreeMap<(String, i64), Used>,
 }
 
 impl Windows {
@@ -87,7 +94,7 @@ impl Windows {
         counts: &RouteCounts,
         then: DateTime<Utc>,
     ) {
-        for (seconds, _) in KEPT {
+        for seconds in Length::ALL.map(Length::seconds) {
             let key = Key {
                 environment: environment.as_str().to_owned(),
                 route: counts.route.as_str().to_owned(),
@@ -100,14 +107,8 @@ impl Windows {
         }
     }
 
-    pub(super) fn add_used(&mut self, environment: &str, minute: i64, used: Used) {
-        let key = (environment.to_owned(), minute);
-        self.used.entry(key).or_default().merge(used);
-    }
-
     pub(super) fn save(mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         self.load_tallies(tx)?;
-        self.load_used(tx)?;
         let mut rows = Vec::with_capacity(self.tallies.len());
         for (key, tally) in &self.tallies {
             let mut row = key.cells();
@@ -124,24 +125,6 @@ impl Windows {
             rows.push(row);
         }
         dialect::put(tx.connection, "windows", &COLUMNS, KEY.len(), rows)?;
-        let used = self.used.into_iter().map(|((environment, minute), used)| {
-            vec![
-                environment.into(),
-                minute.into(),
-                number(used.instances).into(),
-                number(used.cpu_ms).into(),
-                number(used.memory_max).into(),
-                number(used.memory_sum).into(),
-                number(used.memory_samples).into(),
-            ]
-        });
-        dialect::put(
-            tx.connection,
-            "process_minutes",
-            &USED_COLUMNS,
-            2,
-            used.collect(),
-        )?;
         Ok(())
     }
 
@@ -152,25 +135,6 @@ impl Windows {
         for row in rows {
             let (key, tally) = row.read()?;
             self.tallies.entry(key).or_default().merge(&tally);
-        }
-        Ok(())
-    }
-
-    fn load_used(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        let keys = self.used.keys();
-        let keys = keys.map(|(environment, minute)| {
-            vec![Cell::from(environment.as_str()), Cell::from(*minute)]
-        });
-        let select = format!("SELECT {} FROM process_minutes", USED_COLUMNS.join(", "));
-        let rows: Vec<UsedRow> = dialect::load_by_key(
-            tx.connection,
-            &select,
-            &["environment", "starts_at"],
-            keys.collect(),
-        )?;
-        for row in rows {
-            let used = row.read()?;
-            self.add_used(&row.environment, row.starts_at, used);
         }
         Ok(())
     }
@@ -250,51 +214,12 @@ impl WindowRow {
     }
 }
 
-const USED_COLUMNS: [&str; 7] = [
-    "environment",
-    "starts_at",
-    "instances",
-    "cpu_ms",
-    "memory_max",
-    "memory_sum",
-    "memory_samples",
-];
-
-#[derive(QueryableByName)]
-struct UsedRow {
-    #[diesel(sql_type = Text)]
-    environment: String,
-    #[diesel(sql_type = BigInt)]
-    starts_at: i64,
-    #[diesel(sql_type = BigInt)]
-    instances: i64,
-    #[diesel(sql_type = BigInt)]
-    cpu_ms: i64,
-    #[diesel(sql_type = BigInt)]
-    memory_max: i64,
-    #[diesel(sql_type = BigInt)]
-    memory_sum: i64,
-    #[diesel(sql_type = BigInt)]
-    memory_samples: i64,
-}
-
-impl UsedRow {
-    fn read(&self) -> Result<Used, StoreError> {
-        Ok(Used {
-            instances: count("process_minutes.instances", self.instances)?,
-            cpu_ms: count("process_minutes.cpu_ms", self.cpu_ms)?,
-            memory_max: count("process_minutes.memory_max", self.memory_max)?,
-            memory_sum: count("process_minutes.memory_sum", self.memory_sum)?,
-            memory_samples: count("process_minutes.memory_samples", self.memory_samples)?,
-        })
-    }
-}
-
 impl Tx<'_> {
     /// Forgets windows whose time is over: of each length as many as began within 360 of it, so that
     /// no statement takes long.
     pub(super) fn forget_windows(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        for (seconds, kept) in KEPT {
+        for length in Length::ALL {
+            let (seconds, kept) = (length.seconds(), length.kept_seconds());
             diesel::sql_query(
                 "DELETE FROM windows WHERE seconds = $1 AND starts_at < $2 AND starts_at < \
                  (SELECT MIN(starts_at) FROM windows WHERE seconds = $3) + $4",
@@ -305,9 +230,48 @@ impl Tx<'_> {
             .bind::<BigInt, _>(seconds * 360)
             .execute(self.connection)?;
         }
-        diesel::sql_query("DELETE FROM process_minutes WHERE starts_at < $1")
-            .bind::<BigInt, _>(now.timestamp() - 30 * 86_400)
-            .execute(self.connection)?;
+        Ok(())
+    }
+
+    /// Goes through the windows of a route that begin in a span of time: those of 10 seconds, which
+    /// are kept an hour, or those of a minute.
+    ///
+    /// # Errors
+    /// When the database cannot be used, or a row says what cannot be.
+    pub fn each_window(
+        &mut self,
+        (route, environment): (&RouteKey, &EnvironmentKey),
+        length: Length,
+        (from, until): (DateTime<Utc>, DateTime<Utc>),
+        mut take: impl FnMut(DateTime<Utc>, Path, Role, &Tally),
+    ) -> Result<(), StoreError> {
+        /// As many windows as are held at once.
+        const AT_ONCE: i64 = 1_440;
+        let (seconds, until) = (length.seconds(), until.timestamp());
+        let mut from = start(from, seconds);
+        while from < until {
+            let to = until.min(from.saturating_add(seconds * AT_ONCE));
+            let rows: Vec<WindowRow> = diesel::sql_query(format!(
+                "SELECT {} FROM windows WHERE environment = $1 AND route = $2 AND seconds = $3 AND \
+                 starts_at >= $4 AND starts_at < $5 ORDER BY starts_at",
+                COLUMNS.join(", ")
+            ))
+            .bind::<Text, _>(environment.as_str().to_owned())
+            .bind::<Text, _>(route.as_str().to_owned())
+            .bind::<BigInt, _>(seconds)
+            .bind::<BigInt, _>(from)
+            .bind::<BigInt, _>(to)
+            .load(self.connection)?;
+            for row in rows {
+                let (key, tally) = row.read()?;
+                let at = DateTime::from_timestamp(key.starts_at, 0)
+                    .ok_or_else(|| text::corrupt("windows.starts_at", key.starts_at))?;
+                let path = text::path("windows.path", &key.path)?;
+                let role = text::role("windows.role", &key.role)?;
+                take(at, path, role, &tally);
+            }
+            from = to;
+        }
         Ok(())
     }
 }

@@ -81,17 +81,26 @@ impl TestDatabase {
 
     /// A column of text, which the query calls `value`.
     pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
-        #[derive(QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = Text)]
-            value: String,
+        self.connect().texts(sql)
+    }
+
+    /// Runs statements where reports are kept.
+    pub(crate) fn run_on_telemetry(&self, sql: &str) {
+        self.connect_telemetry().batch(sql);
+    }
+
+    /// A column of text, which the query calls `value`, from where reports are kept.
+    pub(crate) fn telemetry_texts(&self, sql: &str) -> Vec<String> {
+        self.connect_telemetry().texts(sql)
+    }
+
+    fn connect_telemetry(&self) -> Sql {
+        let url = self.url.replace("switchover.db", "telemetry.db");
+        let mut sql = Sql::open(self.engine, &url);
+        if self.engine == Engine::Postgres {
+            sql.batch("SET search_path TO switchover_telemetry");
         }
-        let query = diesel::sql_query(sql);
-        let rows: Vec<Row> = match self.connect() {
-            Sql::Sqlite(mut sqlite) => query.load(&mut sqlite).unwrap(),
-            Sql::Postgres(mut postgres) => query.load(&mut postgres).unwrap(),
-        };
-        rows.into_iter().map(|row| row.value).collect()
+        sql
     }
 
     /// Takes the database away from everybody, until [`TestDatabase::reconnect`].
@@ -174,6 +183,20 @@ impl Sql {
             }
             Engine::Postgres => Sql::Postgres(PgConnection::establish(url).unwrap()),
         }
+    }
+
+    fn texts(&mut self, sql: &str) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            value: String,
+        }
+        let query = diesel::sql_query(sql);
+        let rows: Vec<Row> = match self {
+            Sql::Sqlite(sqlite) => query.load(sqlite).unwrap(),
+            Sql::Postgres(postgres) => query.load(postgres).unwrap(),
+        };
+        rows.into_iter().map(|row| row.value).collect()
     }
 
     fn batch(&mut self, sql: &str) {

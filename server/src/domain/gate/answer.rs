@@ -76,6 +76,25 @@ pub(super) fn no_hosted(gate: &'static str) -> GateReport {
     )
 }
 
+/// What callers report is kept apart, and may be out of reach while everything else is not.
+pub(super) fn unreadable(gate: &'static str) -> GateReport {
+    insufficient(
+        gate,
+        "what callers report cannot be read now",
+        "try again; if it stays so, the server's log says what is wrong with its telemetry database",
+    )
+}
+
+/// The first of many names, and how many there are besides.
+pub(super) fn some(names: &[impl ToString]) -> String {
+    const MOST: usize = 10;
+    let shown = list(names.iter().take(MOST).map(ToString::to_string));
+    match names.len().saturating_sub(MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 pub(super) fn list(names: impl IntoIterator<Item = impl ToString>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
     names.join(", ")

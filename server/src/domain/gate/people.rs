@@ -5,8 +5,8 @@ use chrono::Duration;
 use switchover::{EnvironmentKind, Stage};
 
 use crate::domain::external::External;
-use crate::domain::facts::Facts;
-use crate::domain::gate::answer::{GateReport, fail, insufficient, list, pass};
+use crate::domain::facts::{Deployed, Facts};
+use crate::domain::gate::answer::{GateReport, fail, insufficient, list, pass, some, unreadable};
 use crate::domain::policy::Rule;
 use crate::domain::rollout::Rollout;
 
@@ -121,39 +121,41 @@ pub(super) fn external(to: Stage, facts: &Facts) -> GateReport {
         .with("dependencies", needed.len())
 }
 
-/// On hosted environments nobody may depend on an override that is about to die; elsewhere the
-/// list is for who has to warn them.
+/// On hosted environments nobody may depend on an override that is about to die, be it in what was
+/// imported or in an instance that runs; elsewhere the list is for who has to warn them.
 pub(super) fn census(rule: &Rule, facts: &Facts) -> GateReport {
     let days = rule.number("days").unwrap_or(30.0);
     let (flag, environment) = (&facts.route.spec.flag, &facts.environment.key);
-    let fresh: Vec<_> = facts
-        .proof
+    let proof = &facts.proof;
+    let on_prem = facts.environment.kind == EnvironmentKind::OnPrem;
+    let fresh = proof
         .censuses
         .iter()
-        .filter(|census| facts.now - census.taken_at <= Duration::hours(hours(days)))
+        .filter(|census| facts.now - census.taken_at <= Duration::hours(hours(days)));
+    let sites = fresh.count();
+    let none = Deployed::default();
+    let running = proof.deployed.get(environment).unwrap_or(&none);
+    // An old report of an override stands until the site says otherwise.
+    let mut off: Vec<String> = proof
+        .censuses
+        .iter()
+        .filter(|census| census.overrides.get(flag) == Some(&false))
+        .map(|census| census.site.to_string())
         .collect();
-    if fresh.is_empty() {
-        return insufficient(
+    off.extend(running.off.iter().cloned());
+    let holding = off.len();
+    let report = if !on_prem && proof.unreadable {
+        unreadable("census")
+    } else if sites == 0 && running.instances == 0 {
+        insufficient(
             "census",
             format!("no census of {environment} was taken in the last {days} days"),
             format!(
                 "take one there (switchover census --help), then: switchover census import FILE \
                  --environment {environment} --reason …"
             ),
-        );
-    }
-    // An old report of an override stands until the site says otherwise.
-    let off: Vec<_> = facts
-        .proof
-        .censuses
-        .iter()
-        .filter(|census| census.overrides.get(flag) == Some(&false))
-        .map(|census| &census.site)
-        .collect();
-    let (sites, holding) = (fresh.len(), off.len());
-    let report = if off.is_empty() {
-        pass("census", format!("none of {sites} sites has {flag}=0"))
-    } else if facts.environment.kind == EnvironmentKind::OnPrem {
+        )
+    } else if on_prem && holding > 0 {
         pass(
             "census",
             format!(
@@ -161,14 +163,28 @@ pub(super) fn census(rule: &Rule, facts: &Facts) -> GateReport {
                 list(&off)
             ),
         )
-    } else {
+    } else if holding > 0 {
         fail(
             "census",
-            format!("{flag}=0 is set in {}", list(&off)),
+            format!("{flag}=0 is set in {}", some(&off)),
             format!("take {flag} away there, and take a census again"),
         )
+    } else {
+        let instances = match running.instances {
+            0 => String::new(),
+            running => format!(" and {running} running instances"),
+        };
+        pass(
+            "census",
+            format!("none of {sites} sites{instances} has {flag}=0"),
+        )
     };
-    report.with("sites", sites).with("overrides", holding)
+    let report = report.with("sites", sites).with("overrides", holding);
+    if on_prem {
+        report
+    } else {
+        report.with("instances", running.instances)
+    }
 }
 
 fn hours(days: f64) -> i64 {

@@ -371,39 +371,79 @@ fn release() -> Vec<Row> {
 }
 
 fn census(place: Place) -> Vec<Row> {
-    let counts = |sites: u64, overrides: u64| move |_: &World| json!({ "sites": sites, "overrides": overrides });
+    let counts = move |sites: u64, overrides: u64, instances: u64| {
+        move |_: &World| match place {
+            Place::OnPrem => json!({ "sites": sites, "overrides": overrides }),
+            _ => json!({ "sites": sites, "overrides": overrides, "instances": instances }),
+        }
+    };
+    let silent = |world: &mut World| world.facts.proof.deployed.clear();
+    let taken = move |sites: &'static [(&'static str, Option<bool>, i64)]| {
+        move |world: &mut World| {
+            silent(world);
+            for (site, flag, age) in sites {
+                world.census(site, *flag, *age);
+            }
+        }
+    };
+    let off = taken(&[("acme", Some(false), 0), ("bold", None, 0)]);
     let held = match place {
         Place::OnPrem => passes(
             "1 of 2 sites have GITALY_FIND=0 and will lose it: acme",
-            |w| {
-                w.census("acme", Some(false), 0);
-                w.census("bold", None, 0);
-            },
+            off,
         ),
-        _ => fails("GITALY_FIND=0 is set in acme", |world| {
-            world.census("acme", Some(false), 0);
-            world.census("bold", None, 0);
-        }),
+        _ => fails("GITALY_FIND=0 is set in acme", off),
     };
-    vec![
-        lacks("no census of", |_| {}),
-        passes("none of 2 sites has GITALY_FIND=0", |world| {
-            world.census("acme", Some(true), 0);
-            world.census("bold", None, 0);
-        })
-        .numbers(counts(2, 0)),
-        held.numbers(counts(2, 1)),
+    let mut rows = vec![
+        lacks("no census of", silent).numbers(counts(0, 0, 0)),
+        passes(
+            "none of 2 sites has GITALY_FIND=0",
+            taken(&[("acme", Some(true), 0), ("bold", None, 0)]),
+        )
+        .numbers(counts(2, 0, 0)),
+        held.numbers(counts(2, 1, 0)),
         // Thirty days are fresh, and not a second more.
-        passes("none of 1 sites", |world| {
-            world.census("acme", None, 30 * DAY)
-        })
-        .numbers(counts(1, 0)),
-        lacks("in the last 30 days", |world| {
-            world.census("acme", None, 30 * DAY + 1)
-        }),
-        lacks("in the last 2 days", |world| {
+        passes("none of 1 sites", taken(&[("acme", None, 30 * DAY)])).numbers(counts(1, 0, 0)),
+        lacks(
+            "in the last 30 days",
+            taken(&[("acme", None, 30 * DAY + 1)]),
+        )
+        .numbers(counts(0, 0, 0)),
+        lacks("in the last 2 days", move |world| {
             world.number("days", 2.0);
-            world.census("acme", None, 3 * DAY);
-        }),
-    ]
+            taken(&[("acme", None, 3 * DAY)])(world);
+        })
+        .numbers(counts(0, 0, 0)),
+    ];
+    if place == Place::OnPrem {
+        // What hosted callers report says nothing of installations.
+        rows.push(lacks("no census of", |_| {}).numbers(counts(0, 0, 0)));
+        return rows;
+    }
+    let running = |off: &'static [&'static str]| {
+        move |world: &mut World| {
+            let key = world.facts.environment.key.clone();
+            let deployed = world.facts.proof.deployed.get_mut(&key).unwrap();
+            deployed.off = off.iter().map(|name| (*name).to_owned()).collect();
+        }
+    };
+    rows.extend([
+        passes(
+            "none of 0 sites and 2 running instances has GITALY_FIND=0",
+            running(&[]),
+        )
+        .numbers(counts(0, 0, 2)),
+        fails("GITALY_FIND=0 is set in web-1", running(&["web-1"])).numbers(counts(0, 1, 2)),
+        fails("is set in acme, web-1", move |world| {
+            running(&["web-1"])(world);
+            world.census("acme", Some(false), 0);
+        })
+        .numbers(counts(1, 2, 2)),
+        lacks("cannot be read now", |world| {
+            world.facts.proof.unreadable = true;
+            world.census("acme", None, 0);
+        })
+        .numbers(counts(1, 0, 2)),
+    ]);
+    rows
 }

@@ -6,14 +6,14 @@ use switchover::EnvironmentKind;
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::facts::{Facts, Traffic};
 use crate::domain::gate::answer::{
-    GateReport, GateState, fail, insufficient, list, no_hosted, pass,
+    GateReport, GateState, fail, insufficient, list, no_hosted, pass, some, unreadable,
 };
 use crate::domain::number::real;
 use crate::domain::policy::Rule;
 
 /// The environments that answer: the one of the promotion, or for installations of others every
 /// hosted one.
-fn answering(facts: &Facts) -> Vec<EnvironmentKey> {
+pub fn answering(facts: &Facts) -> Vec<EnvironmentKey> {
     if facts.environment.kind == EnvironmentKind::Hosted {
         return vec![facts.environment.key.clone()];
     }
@@ -36,6 +36,9 @@ pub(super) fn telemetry(rule: &Rule, facts: &Facts) -> GateReport {
     let answering = answering(facts);
     if answering.is_empty() {
         return no_hosted("telemetry");
+    }
+    if facts.proof.unreadable {
+        return unreadable("telemetry");
     }
     for environment in answering {
         let Some(traffic) = facts.proof.traffic.get(&environment) else {
@@ -98,7 +101,7 @@ fn shares(rule: &Rule, traffic: &Traffic) -> Vec<Share> {
     [
         share("error_rate", "errors", None, traffic.calls, traffic.errors),
         // The 99th percentile is within a limit when at most one call in a hundred takes longer.
-        share("p99_ms", "slow", Some(0.01), traffic.calls, traffic.slow),
+        share("p99_ms", "slow", Some(0.01), traffic.timed, traffic.slow),
         share(
             "mismatch_rate",
             "mismatches",
@@ -167,6 +170,9 @@ pub(super) fn code_deployed(facts: &Facts) -> GateReport {
     if answering.is_empty() {
         return no_hosted("code_deployed");
     }
+    if facts.proof.unreadable {
+        return unreadable("code_deployed");
+    }
     for environment in answering {
         match facts.proof.deployed.get(&environment) {
             Some(seen) if seen.instances > 0 => {
@@ -180,7 +186,7 @@ pub(super) fn code_deployed(facts: &Facts) -> GateReport {
     let report = if !lacking.is_empty() {
         fail(
             "code_deployed",
-            format!("without `{route}` in their code: {}", list(&lacking)),
+            format!("without `{route}` in their code: {}", some(&lacking)),
             "deploy the version that has the route there, or stop what is old",
         )
     } else if !silent.is_empty() {

@@ -74,6 +74,11 @@ pub(super) fn telemetry(place: Place) -> Vec<Row> {
             world.number("error_rate", 0.01);
             world.facts.proof.traffic.clear();
         }),
+        // Nobody knows, whatever was read before.
+        lacks("cannot be read now", |world| {
+            world.number("error_rate", 0.01);
+            world.facts.proof.unreadable = true;
+        }),
         passes("sets no limit", |_| {}),
         // At most one call in a hundred may be slow.
         passes("slow 0 of 1000", |world| world.number("p99_ms", 500.0))
@@ -83,6 +88,11 @@ pub(super) fn telemetry(place: Place) -> Vec<Row> {
             world.number("p99_ms", 500.0);
         })
         .numbers(shares(&[("errors", 0.0), ("slow", 0.01)])),
+        lacks("slow 0 of 299", |world| {
+            reported(|traffic| traffic.timed = 299)(world);
+            world.number("p99_ms", 500.0);
+        })
+        .numbers(shares(&[("errors", 0.0), ("slow", 0.0)])),
         // What fails for sure is worse than what nobody knows.
         fails("mismatches 0 of 0, limit 0.01 (too few to tell)", |world| {
             reported(|traffic| {
@@ -134,6 +144,7 @@ pub(super) fn code_deployed(place: Place) -> Vec<Row> {
             let deployed = Deployed {
                 instances,
                 lacking: lacking.iter().map(|name| (*name).to_owned()).collect(),
+                off: Vec::new(),
             };
             world.facts.proof.deployed.insert(here(world), deployed);
         }
@@ -155,6 +166,19 @@ pub(super) fn code_deployed(place: Place) -> Vec<Row> {
             world.facts.proof.deployed.clear();
         })
         .numbers(counts(0, 0, 0)),
+        lacks("cannot be read now", |world| {
+            world.facts.proof.unreadable = true;
+        }),
+        fails(" and 2 more", |world| {
+            let deployed = Deployed {
+                instances: 12,
+                lacking: (0..12).map(|number| format!("web-{number}")).collect(),
+                off: Vec::new(),
+            };
+            world.facts.proof.deployed.clear();
+            world.facts.proof.deployed.insert(here(world), deployed);
+        })
+        .numbers(|_| json!({ "instances": 12, "lacking": 12 })),
     ];
     if place == Place::OnPrem {
         rows.push(lacks("no hosted environment", |world| {
@@ -166,6 +190,7 @@ pub(super) fn code_deployed(place: Place) -> Vec<Row> {
                 let deployed = Deployed {
                     instances: 1,
                     lacking: vec!["web-1".to_owned()],
+                    off: Vec::new(),
                 };
                 world.facts.proof.deployed.insert(here(world), deployed);
             })

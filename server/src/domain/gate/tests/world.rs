@@ -141,6 +141,7 @@ impl World {
             }
             let traffic = Traffic {
                 calls: 1_000,
+                timed: 1_000,
                 comparisons: 1_000,
                 mirror_writes: 1_000,
                 ..Traffic::default()
@@ -149,7 +150,7 @@ impl World {
             world.facts.proof.traffic.insert(key, traffic);
             let deployed = Deployed {
                 instances: 2,
-                lacking: Vec::new(),
+                ..Deployed::default()
             };
             let key = environment.parse().unwrap();
             world.facts.proof.deployed.insert(key, deployed);
