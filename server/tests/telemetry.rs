@@ -298,3 +298,25 @@ fn another_epoch_forgets_reports(engine: Engine) {
     assert_eq!(app.report(&key, &of(4, format!("{epoch}.9"))), 204);
     assert_eq!(revisions(), [7]);
 }
+
+/// Two thousand instances at once: more than wait for one commit, and none is lost or doubled.
+#[test]
+fn many_instances_report_at_once() {
+    let app = App::start(Engine::Sqlite);
+    app.route("a");
+    let key = app.sdk_key("dev");
+    std::thread::scope(|scope| {
+        for worker in 0..16 {
+            let (app, key) = (&app, &key);
+            scope.spawn(move || {
+                for number in 0..125 {
+                    let batch = batch(&format!("i{worker}-{number}"), 1, 1, 0);
+                    while app.report(key, &batch) != 204 {
+                        std::thread::sleep(std::time::Duration::from_millis(50));
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(app.calls(), 2_000);
+}

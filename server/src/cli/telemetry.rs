@@ -1,20 +1,24 @@
 //! `telemetry`: what callers report of a route, both paths side by side.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::cli::api::Reply;
 use crate::cli::args::TargetArgs;
 use crate::cli::error::CliError;
 use crate::cli::output::{Field, Screen, moment, say};
-use crate::cli::session::Session;
+use crate::cli::session::{Session, note};
 use crate::cli::ttl;
+use crate::cli::watch::is_passing;
 use crate::cli::wire::{Counts, Paths, Telemetry};
 use crate::config::{ClientArgs, FileArgs};
 
 /// How often a live view is drawn.
 const EVERY: Duration = Duration::from_secs(1);
+/// A new token is made after so long, where a command makes its own.
+const TOKEN_AGE: Duration = Duration::from_secs(60);
 
 #[derive(Args, Debug)]
 pub(crate) struct TelemetryArgs {
@@ -31,34 +35,70 @@ pub(crate) struct TelemetryArgs {
 }
 
 pub(crate) fn run(file: &FileArgs, args: &TelemetryArgs) -> Result<(), CliError> {
-    let session = Session::open(file, &args.client)?;
-    // The server's clock says what now is.
-    let query = [("last", args.since.num_seconds().to_string())];
-    let path = args.target.below("telemetry");
-    let mut drawn = 0;
+    let mut session = Session::open(file, &args.client)?;
+    if !args.live {
+        let reply = session.get(&args.target.below("telemetry"), &args.query())?;
+        return session.show(&reply, |screen, found: Telemetry| table(screen, &found));
+    }
+    let (mut opened, mut live) = (Instant::now(), Live::default());
     loop {
-        let reply = session.get(&path, &query)?;
-        if session.is_json() || !args.live {
-            session.show(&reply, |screen, found: Telemetry| table(screen, &found))?;
-        } else {
-            let found: Telemetry = reply.read()?;
-            if session.screen().is_terminal() {
-                let text = table(session.screen(), &found);
-                // Up to where the one before began, and everything from there on is forgotten.
-                let up = match drawn {
-                    0 => String::new(),
-                    lines => format!("\x1b[{lines}A\x1b[J"),
-                };
-                drawn = text.lines().count();
-                say(format!("{up}{text}"))?;
-            } else {
-                say(line(&found))?;
-            }
-        }
-        if !args.live {
-            return Ok(());
+        match session.ask(&args.target.below("telemetry"), &args.query()) {
+            Ok(reply) => live.show(&session, &reply)?,
+            Err(error) if live.has_begun && is_passing(&error) => live.lose(&error),
+            Err(error) => return Err(error),
         }
         thread::sleep(EVERY);
+        // A token that a command signs for itself ends after a few minutes.
+        if opened.elapsed() > TOKEN_AGE {
+            (session, opened) = (Session::open(file, &args.client)?, Instant::now());
+        }
+    }
+}
+
+impl TelemetryArgs {
+    /// The server's clock says what now is.
+    fn query(&self) -> [(&'static str, String); 1] {
+        [("last", self.since.num_seconds().to_string())]
+    }
+}
+
+/// What was shown before.
+#[derive(Default)]
+struct Live {
+    has_begun: bool,
+    is_lost: bool,
+    /// Lines in a terminal that the next look stands in the place of.
+    drawn: usize,
+}
+
+impl Live {
+    fn show(&mut self, session: &Session, reply: &Reply) -> Result<(), CliError> {
+        (self.has_begun, self.is_lost) = (true, false);
+        if session.is_json() {
+            return say(reply.text());
+        }
+        let found: Telemetry = reply.read()?;
+        if !session.screen().is_terminal() {
+            return say(line(&found));
+        }
+        let text = table(session.screen(), &found);
+        // Up to where the one before began, and everything from there on is forgotten.
+        let up = match self.drawn {
+            0 => String::new(),
+            lines => format!("\x1b[{lines}A\x1b[J"),
+        };
+        self.drawn = text.lines().count();
+        say(format!("{up}{text}"))
+    }
+
+    /// The server is not there, and may come back.
+    fn lose(&mut self, error: &CliError) {
+        if !self.is_lost {
+            note(&format!("switchover: {error}\n  still trying"));
+            // What was said there is not drawn over.
+            self.drawn = 0;
+        }
+        self.is_lost = true;
     }
 }
 

@@ -178,7 +178,7 @@ fn tell(session: &Session, args: &WatchArgs, line: &Line) -> Result<(), CliError
 }
 
 /// Whether it may be over by itself.
-fn is_passing(error: &CliError) -> bool {
+pub(crate) fn is_passing(error: &CliError) -> bool {
     match error {
         CliError::Unreachable { .. } => true,
         CliError::Refused(problem) => problem.status >= 500 || problem.status == 429,

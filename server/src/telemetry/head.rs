@@ -31,8 +31,8 @@ impl Tx<'_> {
         count("head.position", self.head()?.position)
     }
 
-    /// Begins the epoch of the record, unless it is this one: what is about revisions of another is
-    /// forgotten, as they cannot be compared.
+    /// Begins the epoch of the record, unless it is this one: reports about revisions of another are
+    /// given to nobody any more, as they cannot be compared.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -40,8 +40,7 @@ impl Tx<'_> {
         if self.head()?.epoch == epoch {
             return Ok(());
         }
-        diesel::sql_query("DELETE FROM reports").execute(self.connection)?;
-        diesel::sql_query("UPDATE head SET epoch = $1 WHERE id = 1")
+        diesel::sql_query("UPDATE head SET epoch = $1, epoch_after = position WHERE id = 1")
             .bind::<Text, _>(epoch.to_owned())
             .execute(self.connection)?;
         Ok(())

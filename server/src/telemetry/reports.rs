@@ -167,7 +167,8 @@ impl TryFrom<ReportRow> for Reported {
 }
 
 impl Tx<'_> {
-    /// The reports after a position, in the order in which they were taken, at most so many.
+    /// The reports of this epoch after a position, in the order in which they were taken, at most so
+    /// many.
     ///
     /// # Errors
     /// When the database cannot be used, or a row says what cannot be.
@@ -177,7 +178,8 @@ impl Tx<'_> {
              r.route, r.path, r.role, r.revision, r.calls, r.errors, r.panics, r.cancelled, \
              r.comparisons, r.mismatches, r.ramp_trials, r.ramp_violations, r.slow \
              FROM reports r JOIN instances i ON i.environment = r.environment AND i.id = r.instance \
-             WHERE r.position > $1 ORDER BY r.position LIMIT $2",
+             WHERE r.position > $1 AND r.position > (SELECT epoch_after FROM head WHERE id = 1) \
+             ORDER BY r.position LIMIT $2",
         )
         .bind::<BigInt, _>(number(position))
         .bind::<BigInt, _>(i64::from(most))

@@ -1,5 +1,7 @@
 //! Evidence is drawn from what callers reported.
 
+use std::io::{BufRead as _, BufReader};
+
 use chrono::Duration;
 use serde_json::{Value, json};
 
@@ -100,6 +102,28 @@ fn commands_draw_it(app: &App) {
     let shown = place.well(&["telemetry", "a", "production", &url, &token]);
     for part in ["a in production", "old", "new", "800", "40", "p99"] {
         assert!(shown.contains(part), "{part}: {shown}");
+    }
+    // Where there is no terminal, a live view is a line a second.
+    let live = [
+        "telemetry",
+        "a",
+        "production",
+        "--live",
+        "--since=30m",
+        &url,
+        &token,
+    ];
+    let mut live = place.begin(&live);
+    let said: Vec<String> = BufReader::new(live.stdout.take().unwrap())
+        .lines()
+        .take(2)
+        .collect::<Result<_, _>>()
+        .unwrap();
+    live.kill().unwrap();
+    live.wait().unwrap();
+    for line in said {
+        assert!(line.contains("old: 800 calls, 8 failed"), "{line}");
+        assert!(line.contains("new: 40 calls, 0 failed"), "{line}");
     }
     let refused = place.run(&[&add[..], &[&url, &token]].concat());
     assert!(refused.err.contains("--summary"), "{}", refused.err);

@@ -1,13 +1,15 @@
 -- Times are microseconds since 1970, where windows begin seconds since 1970: all by the clock of the
 -- server that took the report.
 
--- Taken first by whoever writes: positions are in the order of commits, over all nodes.
+-- Taken first by whoever writes: positions are in the order of commits, over all nodes. Reports up to
+-- `epoch_after` are of an epoch before.
 CREATE TABLE head (
-    id       INTEGER PRIMARY KEY NOT NULL CHECK (id = 1),
-    position BIGINT  NOT NULL,
-    epoch    TEXT    NOT NULL
+    id          INTEGER PRIMARY KEY NOT NULL CHECK (id = 1),
+    position    BIGINT  NOT NULL,
+    epoch       TEXT    NOT NULL,
+    epoch_after BIGINT  NOT NULL
 );
-INSERT INTO head (id, position, epoch) VALUES (1, 0, '');
+INSERT INTO head (id, position, epoch, epoch_after) VALUES (1, 0, '', 0);
 
 -- What instances have in their code; many have the same.
 CREATE TABLE route_lists (
