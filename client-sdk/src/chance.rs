@@ -16,3 +16,23 @@ impl Chance {
         f64::from(u32::try_from(bits).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_that_start_together_do_not_act_together() {
+        let mut tenths = [0; 10];
+        for _ in 0..10_000 {
+            let drawn = Chance::default().draw();
+            assert!((0.0..1.0).contains(&drawn));
+            let tenth = (0..10).filter(|n| drawn * 10.0 >= f64::from(*n)).count() - 1;
+            tenths[tenth] += 1;
+        }
+        assert!(
+            tenths.iter().all(|count| (800..1_200).contains(count)),
+            "{tenths:?}"
+        );
+    }
+}

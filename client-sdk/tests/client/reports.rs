@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use switchover::{Client, Path, Role, Route, RouteCounts, Source, testing};
+use switchover::{Client, Pace, Path, Role, Route, RouteCounts, Source, testing};
 use tracing::Level;
 
 use crate::logs;
-use crate::server::{Answer, Report, Server, eventually};
+use crate::server::{Answer, Report, Server, eventually, pace};
 use crate::{OFF, ON, PATIENCE};
 
 pub(crate) fn call(route: &Route, result: Result<(), ()>) {
@@ -130,6 +130,37 @@ fn a_process_says_who_it_is_and_goes_on_saying_that_it_is_there() {
     });
     let expected = [("blame", true, Some(true)), ("other", false, Some(false))];
     assert_eq!(routes.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_young_change_is_reported_soon_if_there_is_something_to_tell() {
+    let server = Server::start();
+    server.set("blame", ON);
+    let seldom = Pace {
+        report: Duration::from_secs(100_000),
+        ..pace()
+    };
+    let mut old = seldom;
+    old.young = Duration::ZERO;
+    for (pace, is_soon) in [(seldom, true), (old, false)] {
+        let before = server.reports().len();
+        let client = server.builder().pace(pace).start().unwrap();
+        let route = client.route("blame");
+        assert!(client.wait_ready(PATIENCE));
+        thread::sleep(Duration::from_millis(60));
+        assert_eq!(server.reports().len(), before, "there is nothing to tell");
+        call(&route, Ok(()));
+        match is_soon {
+            true => eventually("it is told", || server.reports().len() > before),
+            false => thread::sleep(Duration::from_millis(60)),
+        }
+        let after = server.reports();
+        assert_eq!(
+            sum(&counted(&after[before..]), |row| row.calls),
+            u64::from(is_soon)
+        );
+        drop(client);
+    }
 }
 
 #[test]

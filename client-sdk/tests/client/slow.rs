@@ -145,3 +145,28 @@ fn a_hanging_future_that_is_dropped_counts_once() {
     assert_eq!((against(&rows, 20), against(&rows, 90)), ((1, 1), (1, 1)));
     assert_eq!(sum(&rows, |row| row.cancelled), 1);
 }
+
+#[test]
+fn a_future_that_ends_on_another_thread_counts_once() {
+    let server = Server::start();
+    server.set("blame", WATCHED);
+    let (client, route) = started(&server);
+    let goes_on = AtomicBool::new(false);
+    let call = route.call("a").old(|| async { Ok::<_, ()>(()) });
+    let waits = poll_fn(|_| match goes_on.load(Ordering::Relaxed) {
+        true => Poll::Ready(Ok(())),
+        false => Poll::Pending,
+    });
+    let mut future = Box::pin(call.new(|| waits).run_async());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    eventually("it is seen", || against(&reported(&server), 90) == (1, 1));
+    goes_on.store(true, Ordering::Relaxed);
+    thread::scope(|scope| {
+        scope.spawn(|| block_on(future).unwrap());
+    });
+    (0..3).for_each(|_| self::call(&route, Ok(())));
+    assert!(client.flush(PATIENCE));
+    let rows = reported(&server);
+    assert_eq!((against(&rows, 20), against(&rows, 90)), ((4, 1), (4, 1)));
+}
