@@ -195,11 +195,9 @@ impl Reports {
                 "the server refuses this process's reports again and again ({message}): trying \
                  seldom from now on, and counting on"
             );
-        } else {
-            tracing::debug!(
-                server = self.transport.url(),
-                "a report has to wait: {message}"
-            );
+        } else if self.told.as_ref() != Some(message) {
+            tracing::info!(server = self.transport.url(), "reports wait: {message}");
+            self.told = Some(message.clone());
         }
     }
 
