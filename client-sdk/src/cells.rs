@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::decide::Path;
-use crate::histogram::Buckets;
+use crate::histogram::{Bucket, Buckets};
 use crate::latency::PER_OCTAVE;
 use crate::slow::{OpenCall, Place, of};
 use crate::totals::Totals;
@@ -61,6 +61,16 @@ impl Cells {
     #[inline]
     pub(crate) fn take_place(&self, call: OpenCall) -> Option<usize> {
         self.places.iter().position(|place| place.take_own(call))
+    }
+
+    /// Counts a call, if there are cells for it. Only on the thread whose cells these are.
+    #[inline]
+    pub(crate) fn record(&self, ended: Ended, bucket: Bucket) -> Option<()> {
+        let cells = self.path(ended.path)?;
+        let cell = cells.latency.get(bucket)?;
+        cells.count(ended, add_own);
+        add_own(cell);
+        Some(())
     }
 
     #[inline]

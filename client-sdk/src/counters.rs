@@ -120,22 +120,36 @@ impl Counters {
     /// Counts a call that has ended. Never waits.
     #[inline]
     pub(crate) fn end(&self, ended: Ended, held: Held, started: Started) {
-        let nanos = match held {
-            Held::Nowhere => self.leave(None, ended.path, started),
-            Held::Own(place) => {
-                let nanos = MINE.try_with(|mine| {
-                    let mine = mine.try_borrow().ok()?;
-                    let place = mine.cells.get(self.id)?.as_deref()?.places.get(place)?;
-                    Some(self.leave(Some(place), ended.path, started))
-                });
-                match nanos {
-                    Ok(Some(nanos)) => nanos,
-                    // The thread is taking its locals down, and its places with them.
-                    _ => started.elapsed_nanos(),
-                }
+        // By one look at the thread's cells: each costs as much as all that is counted there.
+        let counted = MINE.try_with(|mine| {
+            let mine = mine.try_borrow().ok()?;
+            let cells = mine.cells.get(self.id)?.as_deref()?;
+            let place = match held {
+                Held::Nowhere => None,
+                Held::Own(place) => cells.places.get(place),
+                Held::Shared(_) => return None,
+            };
+            let bucket = Bucket::of(self.leave(place, ended.path, started));
+            match cells.record(ended, bucket) {
+                Some(()) => Some(None),
+                None => Some(Some(bucket)),
             }
-            Held::Shared(place) => self.leave(self.slow.shared(place), ended.path, started),
+        });
+        match counted {
+            Ok(Some(None)) => {}
+            Ok(Some(Some(bucket))) => self.record_otherwise(ended, bucket),
+            _ => self.end_otherwise(ended, held, started),
+        }
+    }
+
+    /// A call in a shared place, or of a thread that has no cells or is taking them down.
+    #[inline(never)]
+    fn end_otherwise(&self, ended: Ended, held: Held, started: Started) {
+        let place = match held {
+            Held::Shared(place) => self.slow.shared(place),
+            Held::Nowhere | Held::Own(_) => None,
         };
+        let nanos = self.leave(place, ended.path, started);
         self.record(ended, nanos);
     }
 
@@ -153,16 +167,11 @@ impl Counters {
         nanos
     }
 
-    #[inline]
-    pub(crate) fn record(&self, ended: Ended, nanos: u64) {
+    fn record(&self, ended: Ended, nanos: u64) {
         let bucket = Bucket::of(nanos);
         let counted = MINE.try_with(|mine| {
             let mine = mine.try_borrow().ok()?;
-            let cells = mine.cells.get(self.id)?.as_deref()?.path(ended.path)?;
-            let cell = cells.latency.get(bucket)?;
-            cells.count(ended, add_own);
-            add_own(cell);
-            Some(())
+            mine.cells.get(self.id)?.as_deref()?.record(ended, bucket)
         });
         if !matches!(counted, Ok(Some(()))) {
             self.record_otherwise(ended, bucket);
