@@ -36,8 +36,14 @@ impl Started {
     pub(crate) fn now() -> Started {
         match COUNTER.get() {
             Some(clock) => Started::Counter(clock, clock.raw()),
-            None => Started::System(Instant::now()),
+            None => Started::by_system(),
         }
+    }
+
+    /// Apart: it is for the first moments of a process.
+    #[cold]
+    fn by_system() -> Started {
+        Started::System(Instant::now())
     }
 
     /// Nanoseconds since then.
@@ -45,9 +51,14 @@ impl Started {
     pub(crate) fn elapsed_nanos(&self) -> u64 {
         match self {
             Started::Counter(clock, start) => clock.delta_as_nanos(*start, clock.raw()),
-            Started::System(start) => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            Started::System(start) => elapsed_by_system(*start),
         }
     }
+}
+
+#[cold]
+fn elapsed_by_system(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A moment as one number and the clock that it is of.

@@ -127,6 +127,7 @@ impl Slot {
 
     /// Counts a call of the new path by the breaker, and has every call ask if that opens it. Never
     /// waits.
+    #[inline(never)]
     pub(crate) fn count(&self, fuse: &Fuse, outcome: Outcome, probe: Option<Probe>) {
         if fuse.count(outcome, probe) {
             self.hot.word.store(ASK, Ordering::SeqCst);
