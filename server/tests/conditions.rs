@@ -210,6 +210,9 @@ fn nothing_has_a_tag_that_was_made_up() {
             ("PATCH", "{section}") => Some(json!({ "gate": "opt_in", "reason": "r" })),
             ("PUT", "setting") => Some(json!({ "mode": "on", "reason": "r" })),
             ("PUT", "cohorts") => Some(json!({ "include": [], "exclude": ["k"], "reason": "r" })),
+            ("POST", "cohorts") => Some(json!({ "name": "c", "keys": [], "reason": "r" })),
+            ("PUT", "{cohort}") => Some(json!({ "keys": [], "reason": "r" })),
+            ("PUT", "{group}") => Some(json!({ "keys": "project", "reason": "r" })),
             ("PUT", "ramp") => {
                 Some(json!({ "steps": [{ "percent": 5, "hold": "1h" }], "reason": "r" }))
             }

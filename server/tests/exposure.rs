@@ -315,6 +315,23 @@ fn routes(app: &App, policy: &str) {
     let cohorts = json!({ "include": [], "exclude": ["k0"], "reason": "test" });
     app.put(Who::MAINTAINER, &at("offered", "dev", "cohorts"), &cohorts)
         .expect(200);
+    // A cohort that lets keys take the new path in the ramp, and one that keeps them from it.
+    for (name, keys) in [
+        ("few", json!(["k1"])),
+        ("kept", json!(["k0"])),
+        ("unused", json!([])),
+    ] {
+        let body = json!({ "name": name, "keys": keys, "reason": "test" });
+        app.post(Who::MAINTAINER, "cohorts", &body).expect(201);
+    }
+    let cohorts = json!({ "include": [], "exclude": [], "include_cohorts": ["few"],
+                          "exclude_cohorts": ["kept"], "reason": "test" });
+    app.put(
+        Who::MAINTAINER,
+        &at("offered", "production", "cohorts"),
+        &cohorts,
+    )
+    .expect(200);
     set("halted", "dev", json!({ "mode": "on" }));
     halt(app, "halted", "dev");
     set("base", "dev", json!({ "mode": "off" }));

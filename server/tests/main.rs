@@ -24,6 +24,7 @@ mod busy;
 mod censuses;
 #[cfg(feature = "test-clock")]
 mod clock;
+mod cohorts;
 mod commands;
 mod conditions;
 mod crash;

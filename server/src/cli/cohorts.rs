@@ -20,6 +20,12 @@ pub(crate) struct CohortsArgs {
     /// Keys that take the old path whatever the ramp says; they replace those that are set
     #[arg(long, value_name = "KEY", num_args = 1..)]
     exclude: Vec<String>,
+    /// Cohorts whose keys are included too; `switchover cohort list` shows what there is
+    #[arg(long, value_name = "COHORT", num_args = 1..)]
+    include_cohort: Vec<String>,
+    /// Cohorts whose keys are excluded too
+    #[arg(long, value_name = "COHORT", num_args = 1..)]
+    exclude_cohort: Vec<String>,
     #[command(flatten)]
     reason: ReasonArgs,
     #[command(flatten)]
@@ -31,6 +37,8 @@ pub(crate) fn run(file: &FileArgs, args: &CohortsArgs) -> Result<(), CliError> {
     let body = json!({
         "include": args.include,
         "exclude": args.exclude,
+        "include_cohorts": args.include_cohort,
+        "exclude_cohorts": args.exclude_cohort,
         "reason": args.reason.reason,
     });
     let reply = session.put(&args.target.below("cohorts"), &body)?;

@@ -9,6 +9,7 @@ mod audit;
 mod backlog;
 mod backup;
 mod census;
+mod cohort;
 mod cohorts;
 mod completions;
 mod demo;
@@ -38,6 +39,7 @@ mod prepare;
 mod problem;
 mod promote;
 mod ramp;
+mod ramp_group;
 mod release;
 mod report;
 mod restore;
@@ -111,6 +113,12 @@ enum Command {
     Mirror(mirror::MirrorArgs),
     /// Name the keys that are treated apart from the ramp
     Cohorts(cohorts::CohortsArgs),
+    /// Make, show, edit and delete cohorts: keys with a name, which several rollouts use
+    #[command(subcommand)]
+    Cohort(cohort::CohortCommand),
+    /// State what the keys of ramp groups are
+    #[command(subcommand)]
+    RampGroup(ramp_group::RampGroupCommand),
     /// Open or close an acceptance window
     Acceptance(acceptance::AcceptanceArgs),
     /// What a promotion needs, gate by gate
@@ -197,6 +205,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Ramp(args) => ramp::run(file, args),
         Command::Mirror(args) => mirror::run(file, &args),
         Command::Cohorts(args) => cohorts::run(file, &args),
+        Command::Cohort(command) => cohort::run(file, &command),
+        Command::RampGroup(command) => ramp_group::run(file, &command),
         Command::Acceptance(args) => acceptance::run(file, &args),
         Command::Gates(args) => gates::run(file, &args),
         Command::Approve(args) => approve::run(file, &args),

@@ -2,7 +2,7 @@
 
 use switchover::Stage;
 
-use crate::cli::output::{Field, count, moment};
+use crate::cli::output::{Field, count, moment, one_line};
 use crate::cli::ramp;
 use crate::cli::wire::{Mirror, Rollout, Setting, Transition};
 
@@ -68,6 +68,9 @@ pub(crate) fn told(transition: &Transition) -> String {
             other.route
         ));
     }
+    for warning in &transition.warnings {
+        text.push_str(&format!("\nwarning: {}", one_line(warning)));
+    }
     text
 }
 
@@ -84,6 +87,15 @@ pub(crate) fn state(rollout: &Rollout) -> String {
             ", {} included and {exclude} excluded",
             count(include, "key")
         ));
+    }
+    for (what, cohorts) in [
+        ("including", &rollout.include_cohorts),
+        ("excluding", &rollout.exclude_cohorts),
+    ] {
+        if !cohorts.is_empty() {
+            let names: Vec<&str> = cohorts.iter().map(String::as_str).collect();
+            text.push_str(&format!(", {what} {}", names.join(" ")));
+        }
     }
     if let Some(window) = &rollout.acceptance {
         let until = moment(window.until);

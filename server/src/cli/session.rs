@@ -157,7 +157,11 @@ impl Session {
         if problem.is_missing("plan") {
             return Some("give it one: switchover plan put ROUTE FILE --reason …".to_owned());
         }
-        for (what, listed_by) in [("policy", "policy list"), ("freeze", "freeze list --past")] {
+        for (what, listed_by) in [
+            ("policy", "policy list"),
+            ("freeze", "freeze list --past"),
+            ("cohort", "cohort list"),
+        ] {
             if problem.is_missing(what) {
                 return Some(format!("see what there is: switchover {listed_by}"));
             }

@@ -106,6 +106,10 @@ pub(crate) struct Rollout {
     pub(crate) halt: Option<Halt>,
     pub(crate) include: BTreeSet<String>,
     pub(crate) exclude: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) include_cohorts: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) exclude_cohorts: BTreeSet<String>,
     pub(crate) acceptance: Option<Acceptance>,
     #[serde(default)]
     pub(crate) ramp: Option<Ramp>,
@@ -178,6 +182,33 @@ pub(crate) struct Transition {
     pub(crate) version: String,
     pub(crate) rollout: Rollout,
     pub(crate) cascaded: Vec<Cascaded>,
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Cohort {
+    pub(crate) name: String,
+    pub(crate) keys: BTreeSet<String>,
+    pub(crate) description: String,
+    pub(crate) changed_at: DateTime<Utc>,
+    pub(crate) used_by: Vec<CohortUser>,
+    pub(crate) warnings: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct CohortUser {
+    pub(crate) route: String,
+    pub(crate) environment: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RampGroup {
+    pub(crate) name: String,
+    pub(crate) keys: String,
+    pub(crate) description: String,
+    #[serde(default)]
+    pub(crate) routes: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

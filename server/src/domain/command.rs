@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use switchover::{Mirror, Percent, Setting, Stage};
 
+use crate::domain::cohort::Uses;
 use crate::domain::exposure::Cohort;
 use crate::domain::ramp::Step;
 
@@ -33,6 +34,15 @@ pub enum Command {
     Set(Setting),
     /// Names the keys that are treated apart.
     SetCohorts {
+        /// Those that take the new path.
+        include: Cohort,
+        /// Those that take the old path.
+        exclude: Cohort,
+    },
+    /// The same with cohorts by name among them, expanded.
+    UseCohorts {
+        /// Of what they are made.
+        uses: Uses,
         /// Those that take the new path.
         include: Cohort,
         /// Those that take the old path.
@@ -97,7 +107,7 @@ impl Command {
             Command::Halt => "halt",
             Command::Resume => "resume",
             Command::Set(_) => "setting",
-            Command::SetCohorts { .. } => "cohorts",
+            Command::SetCohorts { .. } | Command::UseCohorts { .. } => "cohorts",
             Command::OpenWindow { .. } => "acceptance_open",
             Command::CloseWindow => "acceptance_close",
             Command::PlanRamp(_) => "ramp_plan",

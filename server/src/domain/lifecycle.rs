@@ -77,6 +77,8 @@ pub fn state(rollout: &Rollout) -> Value {
         "halt": rollout.halt,
         "include": rollout.include,
         "exclude": rollout.exclude,
+        "include_cohorts": rollout.uses.include.cohorts,
+        "exclude_cohorts": rollout.uses.exclude.cohorts,
         "acceptance": rollout.acceptance,
         "drill": rollout.drill,
         "ramp": rollout.ramp,
@@ -123,6 +125,13 @@ pub fn plan(
             after.include = include.clone();
             after.exclude = exclude.clone();
         }
+        Command::UseCohorts {
+            include, exclude, ..
+        } => {
+            not_mandatory(rollout, "a cohort")?;
+            after.include = include.clone();
+            after.exclude = exclude.clone();
+        }
         Command::OpenWindow {
             until,
             percent,
@@ -136,6 +145,11 @@ pub fn plan(
         Command::AdvanceRamp => ramping::advance(rollout, &mut after, facts),
         Command::SetMirror(mirror) => mirroring::set(rollout, &mut after, *mirror, facts)?,
         Command::StopMirror => mirroring::stop(&mut after, facts),
+    }
+    if let Command::UseCohorts { uses, .. } = command {
+        after.uses = uses.clone().kept();
+    } else {
+        after.uses.follow(rollout, &after.include, &after.exclude);
     }
     if let Some(ramp) = &mut after.ramp {
         ramp.keep_time(after.halt.is_some(), facts.now, &facts.frozen);

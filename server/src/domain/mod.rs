@@ -9,6 +9,7 @@ pub mod audit;
 pub mod census;
 pub mod chain;
 pub mod checkpoint;
+pub mod cohort;
 mod command;
 mod door;
 pub mod drill;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use switchover::{Mirror, Percent, RouteKey, Setting, Stage};
 
+use crate::domain::cohort::Uses;
 use crate::domain::drill::{Drill, Sight};
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::exposure::{Cohort, Exposure};
@@ -78,6 +79,8 @@ pub struct Rollout {
     pub include: Cohort,
     /// Keys that take the old path.
     pub exclude: Cohort,
+    /// Of what both are made, where cohorts with names are among them.
+    pub uses: Uses,
     /// The kill switch.
     pub halt: Option<Halt>,
     /// The acceptance window that is open.
@@ -110,6 +113,7 @@ impl Rollout {
             setting: Setting::StageDefault,
             include: Cohort::new(),
             exclude: Cohort::new(),
+            uses: Uses::default(),
             halt: None,
             acceptance: None,
             demoted_at: None,

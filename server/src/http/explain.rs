@@ -86,6 +86,7 @@ impl From<Explained> for ExplanationBody {
                 .warnings
                 .iter()
                 .map(ToString::to_string)
+                .chain(explained.warnings)
                 .collect(),
             version: explained.version.to_string(),
         }

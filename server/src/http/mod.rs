@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod censuses;
 mod checkpoints;
+mod cohorts;
 mod environments;
 mod error;
 mod evidence;
@@ -25,6 +26,7 @@ mod plans;
 mod policies;
 mod preparation;
 mod promotions;
+mod ramp_groups;
 mod ramps;
 mod releases;
 mod report;
@@ -156,6 +158,14 @@ handlers! {
     ramps::pause,
     ramps::resume,
     mirror::put,
+    cohorts::list,
+    cohorts::show,
+    cohorts::create,
+    cohorts::replace,
+    cohorts::delete,
+    ramp_groups::list,
+    ramp_groups::put,
+    ramp_groups::delete,
     approvals::list,
     approvals::approve,
     approvals::withdraw,

@@ -25,6 +25,7 @@ use crate::http::{document_api, document_root};
         (name = "rollouts", description = "A route in one environment: stage, setting, halt"),
         (name = "environments", description = "Where callers run"),
         (name = "releases", description = "What on-prem installations run, and which overrides are in force there"),
+        (name = "cohorts", description = "Keys that are treated apart, by name, and what the keys of ramp groups are"),
         (name = "plans", description = "A Markdown checklist of a route: sections, steps, ticks"),
         (name = "policies", description = "Which gates a promotion needs"),
         (name = "freezes", description = "While one is open, nothing raises exposure"),

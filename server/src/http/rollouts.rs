@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use switchover::{Percent, Setting, Stage};
 use utoipa::ToSchema;
 
+use crate::domain::cohort::Side;
 use crate::domain::environment::Environment;
 use crate::domain::exposure::{Cohort, LARGEST_COHORT};
 use crate::domain::moment;
@@ -46,6 +47,10 @@ pub(crate) struct RolloutBody {
     include: BTreeSet<Box<str>>,
     /// Keys that take the old path whatever the ramp says.
     exclude: BTreeSet<Box<str>>,
+    /// The cohorts whose keys are among those included.
+    include_cohorts: BTreeSet<String>,
+    /// The cohorts whose keys are among those excluded.
+    exclude_cohorts: BTreeSet<String>,
     /// The open acceptance window, if there is one.
     acceptance: Option<AcceptanceBody>,
     /// The steps by which exposure goes up, and how far it has come.
@@ -126,6 +131,8 @@ pub(crate) struct TransitionBody {
     rollout: RolloutBody,
     /// Other rollouts that moved with it, on demand.
     cascaded: Vec<CascadedBody>,
+    /// What somebody may not have meant, such as a key that is both included and excluded.
+    warnings: Vec<String>,
 }
 
 /// A rollout that moved with another.
@@ -159,6 +166,8 @@ impl RolloutBody {
             }),
             include: rollout.include.clone(),
             exclude: rollout.exclude.clone(),
+            include_cohorts: names(&rollout.uses.include),
+            exclude_cohorts: names(&rollout.uses.exclude),
             acceptance: rollout.acceptance.as_ref().map(|window| AcceptanceBody {
                 until: window.until,
                 percent: window.percent,
@@ -173,6 +182,10 @@ impl RolloutBody {
             changed_at: rollout.changed_at,
         }
     }
+}
+
+fn names(side: &Side) -> BTreeSet<String> {
+    side.cohorts.iter().map(ToString::to_string).collect()
 }
 
 impl From<Setting> for SettingBody {
@@ -206,7 +219,7 @@ impl TryFrom<SettingBody> for Setting {
 }
 
 /// The receipt of a change of a rollout.
-fn transition(status: StatusCode, changed: &Changed) -> Receipt {
+pub(super) fn transition(status: StatusCode, changed: &Changed) -> Receipt {
     let (before, after) = (&changed.before, &changed.after);
     let body = TransitionBody {
         action: changed.action.to_owned(),
@@ -229,6 +242,7 @@ fn transition(status: StatusCode, changed: &Changed) -> Receipt {
                 to: after.stage,
             })
             .collect(),
+        warnings: changed.warnings.clone(),
     };
     let tag = rollout_tag(&changed.version.epoch, after);
     respond::receipt(status, Some(tag), &body)

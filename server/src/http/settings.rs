@@ -1,5 +1,6 @@
 //! What is set on top of the stage: setting and cohorts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
@@ -9,14 +10,20 @@ use serde::Deserialize;
 use switchover::Percent;
 use utoipa::ToSchema;
 
+use crate::domain::cohort::{Name, Side, Uses};
 use crate::domain::lifecycle::Command;
 use crate::http::App;
+use crate::http::cohorts::read_name;
 use crate::http::error::Problem;
 use crate::http::extract::{Change, OfRollout, Operator};
+use crate::http::respond::answer;
 use crate::http::rollouts::{
-    SettingBody, SettingMode, TransitionBody, change_rollout, read_cohort, read_reason,
+    SettingBody, SettingMode, TransitionBody, change_rollout, read_cohort, read_reason, transition,
 };
-use crate::service;
+use crate::service::{self, Failure};
+
+/// The most cohorts that one side of a rollout uses.
+const MOST_NAMES: usize = 50;
 
 /// A setting to be.
 #[derive(Deserialize, ToSchema)]
@@ -41,8 +48,25 @@ struct CohortsRequest {
     include: Vec<String>,
     /// Keys that take the old path whatever the ramp says; stronger than `include`.
     exclude: Vec<String>,
+    /// Cohorts whose keys are included too, by name.
+    #[serde(default)]
+    #[schema(example = json!(["beta_testers"]))]
+    include_cohorts: Vec<String>,
+    /// Cohorts whose keys are excluded too, by name.
+    #[serde(default)]
+    exclude_cohorts: Vec<String>,
     #[schema(example = "our own project first", min_length = 1, max_length = 1000)]
     reason: String,
+}
+
+fn read_names(field: &'static str, names: &[String]) -> Result<BTreeSet<Name>, Failure> {
+    if names.len() > MOST_NAMES {
+        return Err(Failure::invalid(
+            field,
+            format!("has at most {MOST_NAMES} cohorts"),
+        ));
+    }
+    names.iter().map(|name| read_name(field, name)).collect()
 }
 
 /// Sets what is on top of the stage. Before opt-in, production needs an acceptance window to raise
@@ -76,7 +100,8 @@ pub(crate) async fn setting(
     .await
 }
 
-/// Names the keys that are treated apart from the ramp.
+/// Names the keys that are treated apart from the ramp, one by one and by cohorts. An edit of such a
+/// cohort changes this rollout with it.
 #[utoipa::path(
     tag = "rollouts",
     params(("route" = String, Path, example = "count_commits"), ("environment" = String, Path, example = "production")),
@@ -91,16 +116,22 @@ pub(crate) async fn cohorts(
     change: Change<Operator, CohortsRequest>,
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
-    change_rollout(&app, change.ctx, StatusCode::OK, move || {
-        Ok(service::Change {
-            target: target.0,
-            command: Command::SetCohorts {
-                include: read_cohort("include", body.include)?,
-                exclude: read_cohort("exclude", body.exclude)?,
+    app.blocking(move |services| {
+        let uses = Uses {
+            include: Side {
+                keys: read_cohort("include", body.include)?,
+                cohorts: read_names("include_cohorts", &body.include_cohorts)?,
             },
-            reason: read_reason(&body.reason)?,
-            cascade: false,
+            exclude: Side {
+                keys: read_cohort("exclude", body.exclude)?,
+                cohorts: read_names("exclude_cohorts", &body.exclude_cohorts)?,
+            },
+        };
+        let reason = read_reason(&body.reason)?;
+        services.use_cohorts(&change.ctx, &target.0, &uses, &reason, &|changed| {
+            transition(StatusCode::OK, changed)
         })
     })
     .await
+    .map(answer)
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use switchover::{RouteKey, Stage, Version};
 
 use crate::domain::actor::Actor;
+use crate::domain::cohort::overlap;
 use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::gate::GateReport;
 use crate::domain::lifecycle::Command;
@@ -64,6 +65,8 @@ pub struct Changed {
     pub cascaded: Vec<(Rollout, Rollout)>,
     /// What its ramp does next.
     pub outlook: Option<Outlook>,
+    /// What somebody may not have meant.
+    pub warnings: Vec<String>,
 }
 
 /// A rollout as it is.
@@ -223,6 +226,8 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
     } else {
         outlook(work.tx, (&route, &environment), &after, work.now)?
     };
+    let overlap = overlap(&after.include, &after.exclude);
+    let said = matches!(change.command, Command::SetCohorts { .. });
     Ok(Changed {
         action: change.command.action(),
         before,
@@ -234,6 +239,7 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
         reason: change.reason.to_string(),
         cascaded,
         outlook,
+        warnings: overlap.filter(|_| said).into_iter().collect(),
     })
 }
 

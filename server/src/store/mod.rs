@@ -9,6 +9,7 @@ mod approvals;
 mod audit;
 mod censuses;
 mod checkpoints;
+mod cohorts;
 mod connections;
 pub(crate) mod dialect;
 mod environments;

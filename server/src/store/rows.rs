@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use switchover::{Percent, Setting};
 
 use crate::domain::approval::{Approval, ApprovalDigest};
+use crate::domain::cohort::Uses;
 use crate::domain::environment::Environment;
 use crate::domain::rollout::{AcceptanceWindow, Halt, Mirroring, Rollout};
 use crate::domain::route::{Operation, Route, RouteSpec};
@@ -179,6 +180,7 @@ pub(super) struct RolloutRow {
     ramp_due: Option<NaiveDateTime>,
     guard_halts: String,
     mirror: Option<String>,
+    uses: Option<String>,
 }
 
 impl RolloutRow {
@@ -211,6 +213,10 @@ impl RolloutRow {
             guard_halts: json(&rollout.guard_halts)?,
             mirror: Some(&rollout.mirror)
                 .filter(|mirror| **mirror != Mirroring::default())
+                .map(json)
+                .transpose()?,
+            uses: Some(&rollout.uses)
+                .filter(|uses| **uses != Uses::default())
                 .map(json)
                 .transpose()?,
         })
@@ -250,6 +256,7 @@ impl TryFrom<RolloutRow> for Rollout {
             drill: from_json("rollouts.drill", &row.drill)?,
             ramp: optional("rollouts.ramp", row.ramp.as_deref())?,
             guard_halts: from_json("rollouts.guard_halts", &row.guard_halts)?,
+            uses: optional("rollouts.uses", row.uses.as_deref())?.unwrap_or_default(),
             mirror: optional("rollouts.mirror", row.mirror.as_deref())?.unwrap_or_default(),
             revision: counted("rollouts.revision", row.revision)?,
             changed_at: row.changed_at.and_utc(),

@@ -30,8 +30,17 @@ diesel::table! {
         acceptance_until -> Nullable<Timestamp>, revision -> BigInt, published_at -> BigInt,
         changed_at -> Timestamp, demoted_at -> Nullable<Timestamp>, drill -> Text,
         ramp -> Nullable<Text>, ramp_due -> Nullable<Timestamp>, guard_halts -> Text,
-        mirror -> Nullable<Text>,
+        mirror -> Nullable<Text>, uses -> Nullable<Text>,
     }
+}
+diesel::table! {
+    cohorts (name) {
+        name -> Text, keys -> Text, description -> Text, revision -> BigInt,
+        changed_at -> Timestamp,
+    }
+}
+diesel::table! {
+    ramp_groups (name) { name -> Text, keys -> Text, description -> Text, }
 }
 diesel::table! {
     approvals (id) {

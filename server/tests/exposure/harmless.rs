@@ -44,6 +44,29 @@ pub(super) const TABLE: &[Row] = &[
             ramp("routes/last/environments/dev/ramp/pause", REASON),
         ],
     ),
+    // A cohort exposes nobody until a rollout uses it, and none is deleted that does.
+    never(
+        "POST cohorts",
+        &[frozen(
+            "cohorts",
+            r#"{"name":"new","keys":["k1"],"reason":"test"}"#,
+        )],
+    ),
+    never(
+        "DELETE cohorts/{cohort}",
+        &[frozen("cohorts/unused?reason=test", "")],
+    ),
+    never(
+        "PUT ramp-groups/{group}",
+        &[frozen(
+            "ramp-groups/commits",
+            r#"{"keys":"project","reason":"test"}"#,
+        )],
+    ),
+    never(
+        "DELETE ramp-groups/{group}",
+        &[frozen("ramp-groups/commits?reason=test", "")],
+    ),
     // What a mirror runs besides answers nobody.
     never(
         "PUT routes/{route}/environments/{environment}/mirror",

@@ -8,6 +8,8 @@ const DEFAULT: &str = r#"{"mode":"stage_default","reason":"test"}"#;
 const MORE: &str = r#"{"mode":"ramp","percent":10.001,"reason":"test"}"#;
 const LEAST: &str = r#"{"mode":"ramp","percent":0.001,"reason":"test"}"#;
 const INCLUDED: &str = r#"{"include":["k2"],"exclude":["k0"],"reason":"test"}"#;
+const BY_NAME: &str =
+    r#"{"include":[],"exclude":["k0"],"include_cohorts":["few"],"reason":"test"}"#;
 const NOT_EXCLUDED: &str = r#"{"include":[],"exclude":[],"reason":"test"}"#;
 const WINDOW: &str = r#"{"until":"2026-01-06T00:00:00Z","percent":5,"reason":"test"}"#;
 const WINDOW_OF_KEYS: &str = r#"{"until":"2026-01-06T00:00:00Z","cohort":["k3"],"reason":"test"}"#;
@@ -42,6 +44,8 @@ pub(super) const TABLE: &[Row] = &[
             frozen("routes/offered/environments/dev/cohorts", INCLUDED),
             frozen("routes/offered/environments/dev/cohorts", NOT_EXCLUDED),
             frozen("routes/tested/environments/dev/cohorts", INCLUDED),
+            frozen("routes/offered/environments/dev/cohorts", BY_NAME),
+            ramp("routes/offered/environments/dev/cohorts", BY_NAME),
             ramp("routes/offered/environments/dev/cohorts", INCLUDED),
             ramp("routes/offered/environments/dev/cohorts", NOT_EXCLUDED),
             ramp("routes/planned/environments/dev/cohorts", INCLUDED),
@@ -68,6 +72,15 @@ pub(super) const TABLE: &[Row] = &[
     raises(
         "POST routes/{route}/environments/{environment}/ramp/resume",
         &[frozen("routes/last/environments/dev/ramp/resume", REASON)],
+    ),
+    raises(
+        "PUT cohorts/{cohort}",
+        &[
+            frozen("cohorts/few", r#"{"keys":["k1","k2"],"reason":"test"}"#),
+            frozen("cohorts/kept", r#"{"keys":[],"reason":"test"}"#),
+            ramp("cohorts/few", r#"{"keys":["k1","k2"],"reason":"test"}"#),
+            ramp("cohorts/kept", r#"{"keys":[],"reason":"test"}"#),
+        ],
     ),
     raises(
         "POST resumes",

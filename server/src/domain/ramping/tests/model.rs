@@ -96,7 +96,8 @@ impl Model {
                 }
             }
             Event::Resume => {
-                if self.halted.take() == Some(true) {
+                let was_by_guard = self.halted.take() == Some(true);
+                if was_by_guard {
                     let proven = self.proven();
                     (self.step, self.completed, self.held) = (proven, proven, 0);
                     // What was lowered by hand stays as low, unless the ramp is back below it.

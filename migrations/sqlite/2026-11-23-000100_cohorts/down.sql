@@ -1,0 +1,3 @@
+ALTER TABLE rollouts DROP COLUMN uses;
+DROP TABLE ramp_groups;
+DROP TABLE cohorts;
