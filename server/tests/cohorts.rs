@@ -397,3 +397,38 @@ fn cohorts_and_groups_on_the_command_line() {
     );
     place.well(&["ramp-group", "delete", "commits", REASON]);
 }
+
+/// A cohort is edited while rollouts begin to use it: afterwards every one has its present keys.
+#[test]
+fn who_begins_to_use_a_cohort_misses_no_edit() {
+    const ROUNDS: usize = 12;
+    let app = App::start(Engine::Postgres);
+    create(&app, "beta", json!(["0"])).expect(201);
+    for round in 0..ROUNDS {
+        app.route(&format!("a{round}"));
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..ROUNDS {
+                edit(&app, Who::OPERATOR, "beta", json!([round.to_string()])).expect(200);
+            }
+        });
+        for half in 0..2 {
+            let app = &app;
+            scope.spawn(move || {
+                for round in (half..ROUNDS).step_by(2) {
+                    let body = json!({ "include": [], "exclude": [], "include_cohorts": ["beta"],
+                                       "reason": "test" });
+                    let path = at(&format!("a{round}"), "dev", "cohorts");
+                    app.put(Who::OPERATOR, &path, &body).expect(200);
+                }
+            });
+        }
+    });
+    let keys = app.get("cohorts/beta").expect(200).json()["keys"].clone();
+    for round in 0..ROUNDS {
+        let rollout = app.rollout(&format!("a{round}"), "dev");
+        assert_eq!(rollout["include"], keys, "a{round}");
+    }
+    app.assert_audit_intact();
+}
