@@ -188,7 +188,7 @@ fn halts_are_kept_at_once() {
             .version
             .is_some_and(|version| version.revision == 4)
     });
-    assert_eq!(route.path("a"), Path::Old);
+    eventually("the route goes by them", || route.path("a") == Path::Old);
     assert!(client.flush(PATIENCE));
     eventually("they are on disk", || {
         let halts = file(directory.path(), "halts");
