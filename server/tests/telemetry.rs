@@ -146,6 +146,9 @@ fn nodes_count_together(engine: Engine) {
     });
     for node in &nodes {
         assert_eq!(node.calls(), 40);
+        let path = crate::support::at("a", "dev", "telemetry");
+        let found = node.get(&path).expect(200).json();
+        assert_eq!(found["totals"]["new"]["calls"], 40);
     }
 }
 

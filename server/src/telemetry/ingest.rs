@@ -212,3 +212,49 @@ impl TelemetryStore {
         self.write::<_, StoreError>(|tx| tx.forget_instances(now))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use switchover::Batch;
+
+    use super::*;
+    use crate::store::Database;
+
+    fn arrived() -> Arrived {
+        let batch = r#"{"sequence":1,"instance":{"id":"i","name":"n","application":"a",
+            "version":"1","sdk":"rust/0"}}"#;
+        Arrived {
+            environment: "dev".parse().unwrap(),
+            epoch: "e".to_owned(),
+            batch: Batch::from_json(batch.as_bytes()).unwrap(),
+        }
+    }
+
+    /// What becomes of a batch while nobody writes.
+    fn hand_in(ingest: &Ingest, size: usize) -> Poll<Result<Outcome, NotTaken>> {
+        let handed = pin!(ingest.hand_in(arrived(), size));
+        handed.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn more_than_may_wait_is_refused_at_once() {
+        let store = TelemetryStore::beside(&Database::Sqlite("nowhere/switchover.db".into()));
+        let clock = Arc::new(|| DateTime::UNIX_EPOCH);
+        let (ingest, writer) = Ingest::new(Arc::new(store), clock);
+        let refused = Poll::Ready(Err(NotTaken::Overloaded));
+        assert_eq!(hand_in(&ingest, MOST_BYTES + 1), refused);
+        assert_eq!(hand_in(&ingest, MOST_BYTES), Poll::Pending);
+        assert_eq!(hand_in(&ingest, 1), refused);
+        for _ in 1..MOST_WAITING {
+            assert_eq!(hand_in(&ingest, 0), Poll::Pending);
+        }
+        assert_eq!(hand_in(&ingest, 0), refused);
+        // With the batches goes what they took.
+        drop(writer);
+        assert_eq!(hand_in(&ingest, 1), refused, "nobody takes it");
+        assert_eq!(ingest.waiting.load(Ordering::Relaxed), 0);
+    }
+}
