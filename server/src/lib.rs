@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod conductor;
 pub mod config;
 pub mod domain;
 pub mod http;

@@ -150,6 +150,20 @@ fn telemetry_knows_no_http_no_clock_and_no_promotion() {
 }
 
 #[test]
+fn the_conductor_knows_no_sql_no_http_and_no_clock() {
+    let words = [
+        "diesel",
+        "actix_web",
+        "utoipa",
+        "crate::http",
+        "Utc::now",
+        "sql_query",
+        "std::env",
+    ];
+    assert_none(refuse("server/src/conductor", &words, &[]));
+}
+
+#[test]
 fn rows_stay_in_the_store() {
     let words = [
         "actix_web",

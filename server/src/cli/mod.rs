@@ -24,6 +24,7 @@ mod files;
 mod forecast;
 mod freeze;
 mod gates;
+mod guards;
 mod halt;
 mod history;
 mod instances;
@@ -123,6 +124,8 @@ enum Command {
     Acceptance(acceptance::AcceptanceArgs),
     /// What a promotion needs, gate by gate
     Gates(gates::GatesArgs),
+    /// What the limits on errors, latency and mismatches say of a rollout now
+    Guards(guards::GuardsArgs),
     /// Approve the promotion of a route as it is now
     Approve(approve::ApproveArgs),
     /// Freeze the stages of on-prem environments into releases, publish them, hand out manifests
@@ -209,6 +212,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::RampGroup(command) => ramp_group::run(file, &command),
         Command::Acceptance(args) => acceptance::run(file, &args),
         Command::Gates(args) => gates::run(file, &args),
+        Command::Guards(args) => guards::run(file, &args),
         Command::Approve(args) => approve::run(file, &args),
         Command::Release(command) => release::run(file, &command),
         Command::Forecast(args) => forecast::run(&args),

@@ -16,7 +16,7 @@ use crate::cli::files::{make_private_dir, write_private};
 use crate::cli::output::say;
 use crate::config::{Config, FileArgs, LogFormat, ServeArgs};
 use crate::domain::actor::{Actor, Role};
-use crate::http::{Running, Server, ServerConfig, UNREAD};
+use crate::http::{CONDUCT_EVERY, Running, Server, ServerConfig, UNREAD};
 use crate::service::{Clock, Services, system_clock};
 use crate::store::{Database, Store, StoreError};
 use crate::token::TokenKeys;
@@ -68,6 +68,7 @@ fn start(config: &Config, keys: Arc<TokenKeys>, clock: Clock) -> Result<Running,
         listen: config.listen.clone(),
         signals: true,
         unread: UNREAD,
+        conduct_every: Some(CONDUCT_EVERY),
     };
     let listen = &config.listen;
     Server::new(server, Arc::new(services), keys)

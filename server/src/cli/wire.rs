@@ -257,14 +257,17 @@ pub(crate) struct Gate {
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Guards {
+    pub(crate) epoch: u64,
     pub(crate) guards: Vec<GuardAnswer>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct GuardAnswer {
     pub(crate) name: String,
+    pub(crate) action: String,
     pub(crate) state: String,
     pub(crate) detail: String,
+    pub(crate) instance: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -32,6 +32,18 @@ pub enum GuardState {
     Insufficient,
 }
 
+impl GuardState {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            GuardState::Pass => "pass",
+            GuardState::Breach => "breach",
+            GuardState::Insufficient => "insufficient",
+        }
+    }
+}
+
 /// A guard's answer with its grounds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GuardReport {

@@ -2,6 +2,7 @@
 //! documents that people may write. The built-in ones are such documents too.
 
 mod document;
+mod guards;
 mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +103,22 @@ pub enum Measure {
     Inconsistency,
 }
 
+impl Measure {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Measure::ErrorRate => "error_rate",
+            Measure::ErrorRatio => "error_ratio",
+            Measure::P99Ms => "p99_ms",
+            Measure::MismatchesPerHour => "mismatches_per_hour",
+            Measure::MirrorFailureRate => "mirror_failure_rate",
+            Measure::MirrorP99Ms => "mirror_p99_ms",
+            Measure::Inconsistency => "inconsistency",
+        }
+    }
+}
+
 /// What a guard does when its limit is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -114,6 +131,19 @@ pub enum GuardAction {
     StopMirror,
     /// Halts the rollout.
     Halt,
+}
+
+impl GuardAction {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            GuardAction::Notify => "notify",
+            GuardAction::Pause => "pause",
+            GuardAction::StopMirror => "stop_mirror",
+            GuardAction::Halt => "halt",
+        }
+    }
 }
 
 /// A limit on what callers report.

@@ -15,6 +15,7 @@ mod export;
 mod externals;
 mod extract;
 mod freezes;
+mod guards;
 mod halts;
 mod health;
 mod instances;
@@ -43,7 +44,7 @@ mod verification;
 
 pub use openapi::openapi;
 pub use sdk::UNREAD;
-pub use server::{Running, Server, ServerConfig};
+pub use server::{CONDUCT_EVERY, Running, Server, ServerConfig};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -143,6 +144,7 @@ handlers! {
     environments::patch,
     rollouts::show,
     promotions::gates,
+    guards::list,
     promotions::promote,
     promotions::demote,
     promotions::open_window,

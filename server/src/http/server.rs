@@ -16,6 +16,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpServer};
 use tokio::sync::watch;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::conductor::Conductor;
 use crate::http::error::Problem;
 use crate::http::health::Contact;
 use crate::http::{App, health, log, openapi, sdk, serve_api, serve_root};
@@ -35,6 +36,9 @@ const CHECKPOINTS_EVERY: Duration = Duration::from_secs(5);
 /// How long a stop waits for requests that are being answered.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How often a node looks at guards and ramps.
+pub const CONDUCT_EVERY: Duration = Duration::from_secs(1);
+
 /// How to serve.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -44,6 +48,8 @@ pub struct ServerConfig {
     pub signals: bool,
     /// How long a connection may leave what was sent to it unread: [`UNREAD`](super::UNREAD).
     pub unread: Duration,
+    /// How often this node looks at guards and ramps, if it does: [`CONDUCT_EVERY`].
+    pub conduct_every: Option<Duration>,
 }
 
 /// A server to be started.
@@ -64,6 +70,7 @@ pub struct Running {
     watch: Option<JoinHandle<()>>,
     ingest: Arc<Ingest>,
     writing: Option<JoinHandle<()>>,
+    conducting: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -108,6 +115,7 @@ impl Server {
         let (stop, stop_asked) = tokio::sync::mpsc::unbounded_channel();
         let (started, start_seen) = mpsc::channel();
         let config = self.config;
+        let conduct_every = config.conduct_every;
         let serving = thread::Builder::new()
             .name("switchover-http".to_owned())
             .spawn(move || {
@@ -128,6 +136,16 @@ impl Server {
                 .name("switchover-watch".to_owned())
                 .spawn(move || Watch::new(services, keys, contact).run(&watching))?
         };
+        let conducting = match conduct_every {
+            None => None,
+            Some(interval) => {
+                let (services, running) = (Arc::clone(&self.services), Arc::clone(&watching));
+                let conductor = thread::Builder::new()
+                    .name("switchover-conductor".to_owned())
+                    .spawn(move || Conductor::new(services).run(interval, &running))?;
+                Some(conductor)
+            }
+        };
         Ok(Running {
             address,
             services: self.services,
@@ -138,6 +156,7 @@ impl Server {
             watch: Some(watch),
             ingest,
             writing: Some(writing),
+            conducting,
         })
     }
 }
@@ -184,6 +203,10 @@ impl Running {
         if let Some(writing) = self.writing.take() {
             // What a writer that broke had not written, its senders send again.
             let _ = writing.join();
+        }
+        if let Some(conducting) = self.conducting.take() {
+            // What a conductor that broke has not done, another node does.
+            let _ = conducting.join();
         }
         if let Some(watch) = self.watch.take() {
             // A watch that broke has nothing more to finish.

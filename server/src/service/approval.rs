@@ -123,7 +123,13 @@ impl Services {
             let (route, environment, rollout) = load(tx, target)?;
             let proof = proof(tx, &route, &environment)?;
             let place = (&route, &environment);
-            let facts = facts(tx, &mut Shared::default(), place, (&ctx, "", now), proof)?;
+            let facts = facts(
+                tx,
+                &mut Shared::new(&self.telemetry),
+                place,
+                (&ctx, "", now),
+                proof,
+            )?;
             Ok(tx
                 .approvals(&target.route, &target.environment, None)?
                 .into_iter()

@@ -256,7 +256,13 @@ impl Services {
             Ok(Changed {
                 action: command.action(),
                 warnings: warnings(&after, &cohorts),
-                outlook: outlook(work.tx, (&route, &environment), &after, work.now)?,
+                outlook: outlook(
+                    work.tx,
+                    &mut work.shared,
+                    (&route, &environment),
+                    &after,
+                    work.now,
+                )?,
                 before,
                 after,
                 version: work.version(&environment.key)?,

@@ -15,6 +15,7 @@ mod export;
 mod external;
 mod failure;
 mod freeze;
+mod guard;
 mod many;
 mod observed;
 mod plan;
@@ -57,9 +58,10 @@ pub use export::{Bound, Export, ExportFilter};
 pub use external::{NewExternal, external_tag};
 pub use failure::{Existing, Failure, Missing, RowErrors};
 pub use freeze::NewFreeze;
+pub use guard::Guarded;
 pub use many::{HaltSelection, Switched};
 pub use plan::{PlanView, StepPatch};
-pub use ramp::{Acted, Guards, Moved};
+pub use ramp::{Guards, Moved};
 pub use release::{Freeze, ManifestSigner, release_tag};
 pub use rollout::{Change, Changed, Seen, Target, rollout_tag};
 pub use route::{NewRoute, RouteWithRollouts};
@@ -282,7 +284,7 @@ impl Services {
                         other => Failure::Store(other),
                     })?;
             }
-            let mut unit = Work::new(tx, ctx, &self.clock);
+            let mut unit = Work::new(tx, ctx, &self.clock, &self.telemetry);
             let done = work(&mut unit)?;
             let touched = unit.finish()?;
             let receipt = render(&done);

@@ -66,7 +66,7 @@ impl Services {
     fn promotions(&self, ctx: &Ctx, change: &Change) -> Result<Vec<Facts>, Failure> {
         let (now, reason) = (self.now(), change.reason.as_str());
         self.store.read(|tx| {
-            let (mut found, mut shared) = (Vec::new(), Shared::default());
+            let (mut found, mut shared) = (Vec::new(), Shared::new(&self.telemetry));
             let Some(environment) = tx.environment(&change.target.environment)? else {
                 return Ok(found);
             };

@@ -1,12 +1,16 @@
 //! Policies: written, read, deleted.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use crate::domain::policy::{Policy, PolicyName};
+use crate::domain::environment::Environment;
+use crate::domain::policy::{Numbers, Policy, PolicyName};
 use crate::domain::text::Reason;
 use crate::service::route::lock_all_environments;
+use crate::service::work::Work;
 use crate::service::{Answer, Ctx, Failure, Render, Services};
-use crate::store::StoredPolicy;
+use crate::store::{RouteFilter, StoreError, StoredPolicy};
 
 impl Services {
     /// Writes a policy, or the next version of it: at once in force for every route that has it.
@@ -22,15 +26,20 @@ impl Services {
     ) -> Result<Answer, Failure> {
         let policy = Policy::parse(document).map_err(Failure::Invalid)?;
         refuse_built_in(&policy.name)?;
-        self.change(ctx, render, |work| {
+        self.insist(ctx, render, |work| {
+            let locked = work.tx.lock_rollouts_under(&policy.name)?;
             // Promotions hold their environment: none is judged by the old version after this.
-            lock_all_environments(work)?;
+            let environments = lock_all_environments(work)?;
+            work.refresh();
             let before = work.tx.policy(&policy.name, None)?;
             let by = work.ctx.actor.subject.clone();
             if let Some(same) = before.as_ref().filter(|before| before.policy == policy) {
                 return Ok(same.clone());
             }
             let version = work.tx.add_policy(&policy, &by, work.now)?;
+            if let Some(before) = &before {
+                republish(work, &environments, (&before.policy, &policy), &locked)?;
+            }
             let relaxes = before
                 .as_ref()
                 .is_some_and(|before| policy.is_laxer_than(&before.policy));
@@ -110,6 +119,50 @@ impl Services {
             })
         })
     }
+}
+
+/// Publishes anew every rollout that is watched by other limits than before.
+fn republish(
+    work: &mut Work<'_, '_>,
+    environments: &[Environment],
+    (before, after): (&Policy, &Policy),
+    locked: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    let filter = RouteFilter {
+        policy: Some(after.name.to_string()),
+        ..RouteFilter::default()
+    };
+    let mut changed = Vec::new();
+    for route in work.tx.routes(&filter, usize::MAX)? {
+        let (key, numbers) = (route.spec.key.to_string(), &route.spec.policy_numbers);
+        if !locked.contains(&key) {
+            // It was given the policy while this waited, and holds what this would wait for.
+            return Err(Failure::Store(StoreError::Busy));
+        }
+        if route.is_ready() && is_watched_otherwise(before, numbers, after, numbers) {
+            changed.push(key);
+        }
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+    for environment in environments {
+        let revision = work.revision(&environment.key)?;
+        work.tx.publish_anew(&changed, &environment.key, revision)?;
+    }
+    Ok(())
+}
+
+/// Whether guards, or what callers count for them, are others.
+pub(super) fn is_watched_otherwise(
+    before: &Policy,
+    had: &Numbers,
+    after: &Policy,
+    has: &Numbers,
+) -> bool {
+    let (before, after) = (before.with_numbers(had), after.with_numbers(has));
+    before.guards != after.guards || before.watch() != after.watch()
 }
 
 fn refuse_built_in(name: &PolicyName) -> Result<(), Failure> {

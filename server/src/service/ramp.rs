@@ -1,21 +1,18 @@
-//! What happens to rollouts without a person: ramps go on, and guards act.
+//! Ramps that go on without a person.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::domain::actor::Actor;
 use crate::domain::environment::Environment;
 use crate::domain::facts::{Facts, Proof};
 use crate::domain::guard::GuardReport;
 use crate::domain::lifecycle::Command;
-use crate::domain::policy::GuardAction;
 use crate::domain::ramp::{Move, Outlook};
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
-use crate::domain::text::Reason;
 use crate::service::rollout::{load, unanswered};
 use crate::service::work::{Shared, facts, frozen};
 use crate::service::{Ctx, Failure, Services, Target};
@@ -30,15 +27,6 @@ pub struct Moved {
     /// As it was.
     pub before: Rollout,
     /// As it is.
-    pub after: Rollout,
-}
-
-/// What a guard's action did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Acted {
-    /// As it was.
-    pub before: Rollout,
-    /// As it is; the same when there was nothing left to do.
     pub after: Rollout,
 }
 
@@ -87,7 +75,8 @@ impl Services {
         // A ramp may wait for hours: it is only locked when it moves.
         let waits = self.store.read_first::<_, Failure>(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
-            let mut facts = seen(tx, (&route, &environment), &rollout, now)?;
+            let mut shared = Shared::new(&self.telemetry);
+            let mut facts = seen(tx, &mut shared, (&route, &environment), &rollout, now)?;
             facts.guards.clone_from(&answers);
             let outlook = Outlook::of(&rollout, &facts);
             Ok(rollout.revision != revision || outlook.and_then(|it| it.now(now)).is_none())
@@ -114,55 +103,12 @@ impl Services {
         })?;
         Ok(moved)
     }
-
-    /// Does what a guard is there for, as `guard:NAME`, and keeps trying while the database is
-    /// busy. What is halted, paused or stopped already stays so; a notification is put on record.
-    ///
-    /// # Errors
-    /// When there is no such rollout, it is mandatory, or the database cannot be used.
-    pub fn act(
-        &self,
-        target: &Target,
-        action: GuardAction,
-        guard: &str,
-        reason: &Reason,
-        numbers: &Value,
-    ) -> Result<Acted, Failure> {
-        let ctx = Ctx::of(Actor::guard(guard));
-        let command = match action {
-            GuardAction::Notify => None,
-            GuardAction::Pause => Some(Command::PauseRamp),
-            GuardAction::StopMirror => Some(Command::StopMirror),
-            GuardAction::Halt => Some(Command::Halt),
-        };
-        let acted = RefCell::new(None);
-        self.insist(&ctx, &unanswered, |work| {
-            work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
-            let (route, environment, rollout) = load(work.tx, target)?;
-            let (before, after) = match &command {
-                Some(command) => {
-                    work.grounds = Map::from_iter([("numbers".to_owned(), numbers.clone())]);
-                    work.run_on(rollout, &route, &environment, (command, reason.as_str()))?
-                }
-                None => {
-                    let place = (Some(&target.route), Some(&target.environment));
-                    let said = (Value::Null, json!({ "numbers": numbers }));
-                    work.record("guard_notify", place.0, place.1, reason.as_str(), said);
-                    (rollout.clone(), rollout)
-                }
-            };
-            acted.replace(Some(Acted { before, after }));
-            Ok(())
-        })?;
-        acted
-            .into_inner()
-            .ok_or_else(|| Failure::missing("rollout", &target.route))
-    }
 }
 
 /// What the ramp of a rollout does next; `None` where it has none.
 pub(super) fn outlook(
     tx: &mut Tx<'_>,
+    shared: &mut Shared,
     place: (&Route, &Environment),
     rollout: &Rollout,
     now: DateTime<Utc>,
@@ -170,25 +116,20 @@ pub(super) fn outlook(
     if rollout.ramp.is_none() {
         return Ok(None);
     }
-    let facts = seen(tx, place, rollout, now)?;
+    let facts = seen(tx, shared, place, rollout, now)?;
     Ok(Outlook::of(rollout, &facts))
 }
 
 /// What a ramp is seen by.
 fn seen(
     tx: &mut Tx<'_>,
+    shared: &mut Shared,
     (route, environment): (&Route, &Environment),
     rollout: &Rollout,
     now: DateTime<Utc>,
 ) -> Result<Facts, StoreError> {
     let (ctx, place) = (Ctx::of(Actor::system()), (route, environment));
-    let mut facts = facts(
-        tx,
-        &mut Shared::default(),
-        place,
-        (&ctx, "", now),
-        Proof::default(),
-    )?;
+    let mut facts = facts(tx, shared, place, (&ctx, "", now), Proof::default())?;
     facts.frozen = frozen(tx, rollout, environment, now)?;
     Ok(facts)
 }

@@ -21,7 +21,7 @@ use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
 use crate::store::{Receipt, Tx};
 
 /// A rollout's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     /// The route.
     pub route: RouteKey,
@@ -109,7 +109,8 @@ impl Services {
         let now = self.now();
         self.store.read(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
-            let outlook = outlook(tx, (&route, &environment), &rollout, now)?;
+            let mut shared = Shared::new(&self.telemetry);
+            let outlook = outlook(tx, &mut shared, (&route, &environment), &rollout, now)?;
             Ok(Seen {
                 rollout,
                 environment,
@@ -134,7 +135,8 @@ impl Services {
             let (route, environment, rollout) = load(tx, target)?;
             let proof = proof(tx, &route, &environment)?;
             let place = (&route, &environment);
-            let facts = facts(tx, &mut Shared::default(), place, (&ctx, "", now), proof)?;
+            let mut shared = Shared::new(&self.telemetry);
+            let facts = facts(tx, &mut shared, place, (&ctx, "", now), proof)?;
             Ok((facts, rollout))
         })?;
         let to = to.or(rollout.stage.next()).unwrap_or(Stage::Mandatory);
@@ -224,7 +226,13 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
     let outlook = if change.command.is_urgent() {
         None
     } else {
-        outlook(work.tx, (&route, &environment), &after, work.now)?
+        outlook(
+            work.tx,
+            &mut work.shared,
+            (&route, &environment),
+            &after,
+            work.now,
+        )?
     };
     let overlap = overlap(&after.include, &after.exclude);
     let said = matches!(change.command, Command::SetCohorts { .. });

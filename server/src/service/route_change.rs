@@ -11,6 +11,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::route::{Labels, Links, Operation, RouteSpec};
 use crate::domain::schedule::Schedule;
 use crate::domain::text::Reason;
+use crate::service::policy::is_watched_otherwise;
 use crate::service::route::{
     RouteWithRollouts, check_requirements, described, expect_tag, lock_route, own_policy,
     with_rollouts,
@@ -115,6 +116,13 @@ fn apply_patch(
                 .republish(key, &environment.key, revision, work.now)?;
         }
     }
+    if !publishes && is_watched_anew(work.tx, &before.spec, &after.spec)? {
+        for (_, environment) in &found.rollouts {
+            let revision = work.revision(&environment.key)?;
+            let routes = [key.as_str()];
+            work.tx.publish_anew(&routes, &environment.key, revision)?;
+        }
+    }
     let record = (described(before), described(&after));
     let action = if relaxes {
         "break_glass_policy"
@@ -153,6 +161,28 @@ fn relaxes_policy(tx: &mut Tx<'_>, before: &RouteSpec, after: &RouteSpec) -> Res
         return Ok(false);
     };
     Ok(wanted.is_laxer_than(&had.policy.with_numbers(&before.policy_numbers)))
+}
+
+/// Whether other guards watch the route, or by other limits.
+fn is_watched_anew(
+    tx: &mut Tx<'_>,
+    before: &RouteSpec,
+    after: &RouteSpec,
+) -> Result<bool, Failure> {
+    if before.policy == after.policy && before.policy_numbers == after.policy_numbers {
+        return Ok(false);
+    }
+    let had = tx.policy_of_routes(&before.policy)?;
+    let has = tx.policy_of_routes(&after.policy)?;
+    Ok(match (had, has) {
+        (Some(had), Some(has)) => is_watched_otherwise(
+            &had.policy,
+            &before.policy_numbers,
+            &has.policy,
+            &after.policy_numbers,
+        ),
+        _ => true,
+    })
 }
 
 /// Another group is another selection of keys: in the middle of a ramp keys would move back.

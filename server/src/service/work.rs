@@ -1,6 +1,7 @@
 //! One change under way: what it has locked, and what it will put on record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -16,9 +17,11 @@ use crate::domain::lifecycle::{Command, plan};
 use crate::domain::policy::{Policy, PolicyName};
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
+use crate::service::guard::asked;
 use crate::service::observed::Observed;
-use crate::service::{Clock, Ctx, Failure, epoch};
+use crate::service::{Clock, Ctx, Failure, Guarded, Target, epoch};
 use crate::store::{NewPromotion, StoreError, Tx};
+use crate::telemetry::TelemetryStore;
 
 /// The unit of work. Audit entries are appended when it finishes, so that the head of the chain is
 /// locked last.
@@ -27,7 +30,7 @@ pub(super) struct Work<'a, 't> {
     pub(super) ctx: &'a Ctx,
     pub(super) now: DateTime<Utc>,
     clock: &'a Clock,
-    shared: Shared,
+    pub(super) shared: Shared,
     /// What the record says besides of what changes: what it was done for.
     pub(super) grounds: Map<String, Value>,
     /// What guards answered to whoever asked them, in the place of what is on record.
@@ -39,14 +42,23 @@ pub(super) struct Work<'a, 't> {
 }
 
 /// What the changes of one transaction have in common: read once, however many rollouts change.
-#[derive(Default)]
 pub(super) struct Shared {
+    telemetry: Arc<TelemetryStore>,
     policies: BTreeMap<PolicyName, Policy>,
     freezes: Option<Vec<Freeze>>,
 }
 
 impl Shared {
-    fn policy(&mut self, tx: &mut Tx<'_>, route: &Route) -> Result<Policy, StoreError> {
+    /// Nothing is read yet; what guards have gathered will be, from here.
+    pub(super) fn new(telemetry: &Arc<TelemetryStore>) -> Shared {
+        Shared {
+            telemetry: Arc::clone(telemetry),
+            policies: BTreeMap::new(),
+            freezes: None,
+        }
+    }
+
+    pub(super) fn policy(&mut self, tx: &mut Tx<'_>, route: &Route) -> Result<Policy, StoreError> {
         let name = &route.spec.policy;
         let policy = match self.policies.get(name) {
             Some(policy) => policy.clone(),
@@ -59,6 +71,29 @@ impl Shared {
             }
         };
         Ok(policy.with_numbers(&route.spec.policy_numbers))
+    }
+
+    /// What the guards of a rollout answer.
+    fn guards(
+        &mut self,
+        tx: &mut Tx<'_>,
+        (route, environment): (&Route, &Environment),
+        now: DateTime<Utc>,
+    ) -> Result<Vec<GuardReport>, StoreError> {
+        let guards = self.policy(tx, route)?.guards;
+        if guards.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (key, place) = (&route.spec.key, &environment.key);
+        let Some(published) = tx.published_at(key, place)? else {
+            return Ok(Vec::new());
+        };
+        let target = Target {
+            route: key.clone(),
+            environment: place.clone(),
+        };
+        let guarded = Guarded { published, guards };
+        Ok(asked(&self.telemetry, &target, &guarded, now.timestamp()))
     }
 
     fn freezes(
@@ -82,13 +117,18 @@ impl Shared {
 }
 
 impl<'a, 't> Work<'a, 't> {
-    pub(super) fn new(tx: &'a mut Tx<'t>, ctx: &'a Ctx, clock: &'a Clock) -> Work<'a, 't> {
+    pub(super) fn new(
+        tx: &'a mut Tx<'t>,
+        ctx: &'a Ctx,
+        clock: &'a Clock,
+        telemetry: &Arc<TelemetryStore>,
+    ) -> Work<'a, 't> {
         Work {
             tx,
             ctx,
             now: clock(),
             clock,
-            shared: Shared::default(),
+            shared: Shared::new(telemetry),
             grounds: Map::new(),
             answers: None,
             observed: Observed::default(),
@@ -310,7 +350,7 @@ pub(super) fn facts(
         policy: shared.policy(tx, route)?,
         freezes: shared.freezes(tx, &environment.key, now)?,
         frozen: Frozen::default(),
-        guards: Vec::new(),
+        guards: shared.guards(tx, (route, environment), now)?,
         route: route.clone(),
         environment: environment.clone(),
         proof,

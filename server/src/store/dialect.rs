@@ -1,6 +1,7 @@
 //! Everything that differs between SQLite and PostgreSQL.
 
 mod as_kept;
+mod locks;
 mod many;
 mod sqlite_file;
 
@@ -21,6 +22,7 @@ use crate::store::rows::RolloutRow;
 use crate::store::schema::{audit, release_stages, rollouts, stage_history};
 
 pub(super) use as_kept::{checkpoints, entries_from, head, written};
+pub(super) use locks::{Candidate, lock_rollouts_under};
 pub(crate) use many::{Cell, load_by_key, put};
 pub use sqlite_file::Alone;
 pub(super) use sqlite_file::{check, hold_alone};

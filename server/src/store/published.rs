@@ -1,14 +1,20 @@
 //! What an environment publishes.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
-use switchover::{RouteKey, Watch};
+use switchover::{MOST_LIMITS, RouteKey, Watch};
 
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::policy::{Numbers, Policy};
 use crate::domain::rollout::Rollout;
-use crate::store::rows::{RolloutRow, count, counted, read};
+use crate::store::rows::{RolloutRow, corrupt, count, counted, from_json, read};
 use crate::store::schema::{environments, requirements, rollouts, routes};
 use crate::store::{StoreError, Tx};
+
+/// What a route says of itself besides its rollout: flag, ramp group, policy and its own numbers.
+type RouteColumns = (String, Option<String>, String, String);
 
 /// What has changed in an environment since a revision.
 #[derive(Debug)]
@@ -73,7 +79,7 @@ impl Tx<'_> {
             .filter(environments::key.eq(environment.as_str()))
             .select(environments::revision)
             .first(self.connection)?;
-        let rows: Vec<(RolloutRow, i64, (String, Option<String>))> = rollouts::table
+        let rows: Vec<(RolloutRow, i64, RouteColumns)> = rollouts::table
             .inner_join(routes::table)
             .filter(rollouts::environment.eq(environment.as_str()))
             .filter(rollouts::published_at.gt(count(since)))
@@ -81,13 +87,19 @@ impl Tx<'_> {
             .select((
                 rollouts::all_columns,
                 rollouts::published_at,
-                (routes::flag, routes::ramp_group),
+                (
+                    routes::flag,
+                    routes::ramp_group,
+                    routes::policy,
+                    routes::policy_numbers,
+                ),
             ))
             .load(self.connection)?;
         let mut requires = self.requirements()?;
+        let mut policies = BTreeMap::new();
         let changes = rows
             .into_iter()
-            .map(|(row, published_at, (flag, ramp_group))| {
+            .map(|(row, published_at, (flag, ramp_group, policy, numbers))| {
                 let rollout = Rollout::try_from(row)?;
                 let requires = requires.remove(rollout.route.as_str()).unwrap_or_default();
                 let published = switchover::Rollout {
@@ -103,7 +115,7 @@ impl Tx<'_> {
                         .collect::<Result<_, _>>()?,
                     ramp_group: ramp_group.map(Box::from),
                     mirror: rollout.mirror.shares,
-                    watch: Watch::default(),
+                    watch: self.watch(&mut policies, &policy, &numbers)?,
                 };
                 let published_at = counted("rollouts.published_at", published_at)?;
                 Ok((rollout.route, published_at, published))
@@ -113,5 +125,33 @@ impl Tx<'_> {
             revision: counted("environments.revision", revision)?,
             changes,
         })
+    }
+
+    /// What callers count apart under a policy with a route's own numbers. More limits than they can
+    /// count by, which only a policy's next version can make of a route's own, are left out.
+    fn watch(
+        &mut self,
+        policies: &mut BTreeMap<String, (Policy, Watch)>,
+        name: &str,
+        numbers: &str,
+    ) -> Result<Watch, StoreError> {
+        if !policies.contains_key(name) {
+            let found = self.policy_of_routes(&read("routes.policy", name)?)?;
+            let found = found.ok_or_else(|| corrupt("routes.policy", name))?;
+            let watch = found.policy.watch();
+            policies.insert(name.to_owned(), (found.policy, watch));
+        }
+        let Some((policy, watch)) = policies.get(name) else {
+            return Ok(Watch::default());
+        };
+        let numbers: Numbers = from_json("routes.policy_numbers", numbers)?;
+        let mut watch = if numbers.is_empty() {
+            watch.clone()
+        } else {
+            policy.with_numbers(&numbers).watch()
+        };
+        watch.slow_ms.truncate(MOST_LIMITS);
+        watch.mirror_slow_ms.truncate(MOST_LIMITS);
+        Ok(watch)
     }
 }

@@ -1,11 +1,14 @@
 //! Rollouts on record.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use switchover::RouteKey;
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::lifecycle::Transition;
+use crate::domain::policy::PolicyName;
 use crate::domain::rollout::Rollout;
 use crate::store::rows::{RolloutRow, count, counted, time};
 use crate::store::schema::rollouts;
@@ -157,6 +160,62 @@ impl Tx<'_> {
         } else {
             Err(StoreError::Stale)
         }
+    }
+
+    /// Locks the rollouts of every route that has a policy; gives these routes.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn lock_rollouts_under(
+        &mut self,
+        policy: &PolicyName,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        dialect::lock_rollouts_under(self.connection, policy.as_str())?;
+        Ok(self.routes_with_policy(policy)?.into_iter().collect())
+    }
+
+    /// At which revision of its environment a rollout came to be published as it is; `None` where
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn published_at(
+        &mut self,
+        route: &RouteKey,
+        environment: &EnvironmentKey,
+    ) -> Result<Option<u64>, StoreError> {
+        let published: Option<i64> = rollouts::table
+            .filter(rollouts::route.eq(route.as_str()))
+            .filter(rollouts::environment.eq(environment.as_str()))
+            .select(rollouts::published_at)
+            .first(self.connection)
+            .optional()?;
+        published
+            .map(|published| counted("rollouts.published_at", published))
+            .transpose()
+    }
+
+    /// Has the rollouts of these routes published anew at this revision: what callers count of them
+    /// has changed, and nothing that they decide by.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn publish_anew(
+        &mut self,
+        routes: &[&str],
+        environment: &EnvironmentKey,
+        published_at: u64,
+    ) -> Result<(), StoreError> {
+        for some in routes.chunks(500) {
+            diesel::update(
+                rollouts::table
+                    .filter(rollouts::route.eq_any(some.iter().copied()))
+                    .filter(rollouts::environment.eq(environment.as_str())),
+            )
+            .set(rollouts::published_at.eq(count(published_at)))
+            .execute(self.connection)?;
+        }
+        Ok(())
     }
 
     /// Has a route's rollout published anew at this revision: what the route says of itself has

@@ -32,7 +32,7 @@ impl Tx<'_> {
     }
 
     /// Begins the epoch of the record, unless it is this one: reports about revisions of another are
-    /// given to nobody any more, as they cannot be compared.
+    /// given to nobody any more, as they cannot be compared, and guards begin anew.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -40,6 +40,7 @@ impl Tx<'_> {
         if self.head()?.epoch == epoch {
             return Ok(());
         }
+        diesel::sql_query("DELETE FROM guards").execute(self.connection)?;
         diesel::sql_query("UPDATE head SET epoch = $1, epoch_after = position WHERE id = 1")
             .bind::<Text, _>(epoch.to_owned())
             .execute(self.connection)?;

@@ -1,6 +1,9 @@
 //! What guards do, and what it takes to go on afterwards.
 
-use switchover_server::domain::text::Reason;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use switchover_server::domain::guard::Due;
+use switchover_server::domain::policy::{Guard, Measure};
 
 use super::*;
 
@@ -11,12 +14,31 @@ on_both_engines!(
 
 /// Acts as the guard `errors`; the newest action on record.
 pub(super) fn act(app: &App, action: GuardAction) -> String {
-    let reason = Reason::new("9 errors in 100 calls, limit 0.01").unwrap();
-    let numbers = json!({ "calls": 100, "errors": 9 });
-    app.services()
-        .act(&target(), action, "errors", &reason, &numbers)
-        .unwrap();
+    let services = app.services();
+    let known = services.guarded(&[target()].into()).unwrap();
+    let due = due(action, known[&target()].published);
+    assert!(services.carry_out(&target(), &due).unwrap());
     newest(app)["action"].as_str().unwrap().to_owned()
+}
+
+/// That the guard `errors` was passed, in an epoch of its own.
+fn due(action: GuardAction, published: u64) -> Due {
+    static EPOCH: AtomicU64 = AtomicU64::new(1);
+    let numbers = json!({ "trials": 100, "violations": 9 });
+    Due {
+        guard: Guard {
+            name: "errors".to_owned(),
+            measure: Measure::ErrorRate,
+            limit: 0.01,
+            action,
+            min_calls: None,
+        },
+        epoch: EPOCH.fetch_add(1, Ordering::Relaxed),
+        published,
+        instance: None,
+        detail: "9 of 100 calls failed (9 %), limit 1 %".to_owned(),
+        numbers: numbers.as_object().unwrap().clone(),
+    }
 }
 
 fn a_guards_halt_takes_the_ramp_back(engine: Engine) {
@@ -36,7 +58,7 @@ fn a_guards_halt_takes_the_ramp_back(engine: Engine) {
         (&halted["halt"]["by"], &halted["ramp"]["state"]),
         (&json!("guard:errors"), &json!("paused"))
     );
-    assert_eq!(newest(&app)["after"]["numbers"]["errors"], 9);
+    assert_eq!(newest(&app)["after"]["guard"]["violations"], 9);
     let entries = app.audit_count();
     act(&app, GuardAction::Halt);
     assert_eq!(app.audit_count(), entries, "halted once");
@@ -73,18 +95,13 @@ fn what_a_guard_does_is_on_record(engine: Engine) {
     offered(&app);
     let steps = json!([{ "percent": 10, "hold": "1h" }, { "percent": 100, "hold": "1h" }]);
     put(&app, Who::OPERATOR, "dev", steps).expect(200);
-    let entries = app.audit_count();
-    act(&app, GuardAction::Pause);
-    assert_eq!(
-        app.audit_count(),
-        entries,
-        "nothing runs that could be paused"
-    );
+    let told = act(&app, GuardAction::Pause);
+    assert_eq!(told, "guard_notify", "nothing runs that could be paused");
     order(&app, Who::OPERATOR, "dev", "ramp/start").expect(200);
     assert_eq!(act(&app, GuardAction::Pause), "ramp_pause");
     let entry = newest(&app);
     assert_eq!(
-        (&entry["by"], &entry["after"]["numbers"]["calls"]),
+        (&entry["by"], &entry["after"]["guard"]["trials"]),
         (&json!("guard:errors"), &json!(100))
     );
     let paused = ramp(&app)["paused"].clone();
@@ -95,15 +112,16 @@ fn what_a_guard_does_is_on_record(engine: Engine) {
     order(&app, Who::OPERATOR, "dev", "ramp/resume").expect(200);
     app.advance(Duration::hours(1));
     assert_eq!(look(&app, &[]), 1);
-    // Nobody but a guard has a guard's name, and a mandatory route cannot be halted.
+    // What was passed by another form of the rollout is nothing to act on any more.
+    let entries = app.audit_count();
+    let late = due(GuardAction::Halt, 1);
+    assert!(!app.services().carry_out(&target(), &late).unwrap());
+    assert_eq!(app.audit_count(), entries);
+    assert_eq!(app.rollout("a", "dev")["halted"], false);
     let target = Target {
         route: "nobody".parse().unwrap(),
         ..target()
     };
-    let reason = Reason::new("x").unwrap();
-    let missing = app
-        .services()
-        .act(&target, GuardAction::Halt, "errors", &reason, &json!({}));
-    assert!(missing.is_err());
+    assert!(app.services().carry_out(&target, &late).is_err());
     app.assert_audit_intact();
 }

@@ -99,6 +99,19 @@ impl App {
 
     /// A server that waits so long for who does not read.
     pub(crate) fn with_patience(database: Arc<TestDatabase>, unread: std::time::Duration) -> App {
+        App::with(database, unread, None)
+    }
+
+    /// A server that looks at guards and ramps in this interval.
+    pub(crate) fn conducting(database: Arc<TestDatabase>, every: std::time::Duration) -> App {
+        App::with(database, UNREAD, Some(every))
+    }
+
+    fn with(
+        database: Arc<TestDatabase>,
+        unread: std::time::Duration,
+        conduct_every: Option<std::time::Duration>,
+    ) -> App {
         let start = Utc.with_ymd_and_hms(2026, 1, 5, 10, 0, 0).unwrap();
         let clock = Arc::new(AtomicI64::new(start.timestamp_micros()));
         let manifest_keys = Arc::new(Mutex::new(Some(ManifestKeys::new().unwrap().to_pem())));
@@ -109,6 +122,7 @@ impl App {
             listen: "127.0.0.1:0".to_owned(),
             signals: false,
             unread,
+            conduct_every,
         };
         let keys = Arc::clone(&signing().keys);
         let running = Server::new(config, Arc::new(services), keys)

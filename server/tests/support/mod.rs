@@ -3,6 +3,7 @@
 mod app;
 mod client;
 mod database;
+mod fleet;
 pub(crate) mod history;
 mod place;
 mod postgres;
@@ -11,6 +12,7 @@ mod sse;
 pub(crate) use app::{App, Who, at};
 pub(crate) use client::{Remote, Reply, raw, read_raw};
 pub(crate) use database::{Engine, TestDatabase};
+pub(crate) use fleet::{Fleet, calls_of};
 pub(crate) use place::{Done, Place};
 pub(crate) use sse::{Event, Events, StreamReader};
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::cli::api::Api;
 use crate::cli::error::{CliError, why};
 use crate::domain::actor::{Actor, Role};
-use crate::http::{Running, Server, ServerConfig, UNREAD};
+use crate::http::{CONDUCT_EVERY, Running, Server, ServerConfig, UNREAD};
 use crate::service::{Services, system_clock};
 use crate::store::{Database, Store, StoreError};
 use crate::token::TokenKeys;
@@ -37,6 +37,7 @@ impl House {
             listen: "127.0.0.1:0".to_owned(),
             signals: stay,
             unread: UNREAD,
+            conduct_every: Some(CONDUCT_EVERY),
         };
         let running = Server::new(config, Arc::new(services), Arc::clone(&keys))
             .start()

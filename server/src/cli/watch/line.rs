@@ -167,7 +167,9 @@ mod tests {
                 "steps": [{ "percent": 10, "hold": "1h" }, { "percent": 50, "hold": "1h" }],
             },
         });
-        let guard = json!({ "name": "errors", "state": guard, "detail": "3 of 100 calls" });
+        let guard = json!({
+            "name": "errors", "action": "halt", "state": guard, "detail": "3 of 100 calls",
+        });
         Seen {
             rollout: serde_json::from_value(rollout).unwrap(),
             guards: vec![serde_json::from_value(guard).unwrap()],

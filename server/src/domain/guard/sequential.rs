@@ -338,3 +338,60 @@ fn zip(one: Grid, other: Grid, with: impl Fn(f64, f64) -> f64) -> Grid {
     }
     done
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Of three or more, none has more than a third of what counts, and no more is cut than that
+        /// takes.
+        #[test]
+        fn nobody_has_more_than_a_third(trials in prop::collection::vec(1_u32..1_000_000, 3..30)) {
+            let trials: Vec<f64> = trials.into_iter().map(f64::from).collect();
+            let most = most_weight(&trials).unwrap_or(f64::INFINITY);
+            let weighed: Vec<f64> = trials.iter().map(|trials| trials.min(most)).collect();
+            let (sum, largest) = (
+                weighed.iter().sum::<f64>(),
+                weighed.iter().copied().fold(0.0, f64::max),
+            );
+            prop_assert!(3.0 * largest <= sum * (1.0 + 1e-9));
+            if most.is_finite() {
+                prop_assert!(3.0 * largest >= sum * (1.0 - 1e-9));
+            }
+        }
+    }
+
+    #[test]
+    fn two_weigh_in_with_all() {
+        assert_eq!(most_weight(&[]), None);
+        assert_eq!(most_weight(&[1e9, 0.0, 1.0]), None);
+        assert_eq!(most_weight(&[1e9, 1e9, 1.0]), Some(1.0));
+        assert_eq!(most_weight(&[9.0, 2.0, 2.0, 2.0]), Some(3.0));
+    }
+
+    #[test]
+    fn evidence_is_a_likelihood_ratio() {
+        let evidence = Hypothesis::share(0.01).evidence(100, 3);
+        let expected = 3.0 * 2_f64.ln() + 97.0 * (0.98_f64 / 0.99).ln();
+        assert!((evidence[1] - expected).abs() < 1e-12);
+        // As many calls of both paths: at twice the errors two of three are the new path's.
+        let ratio = Hypothesis::ratio(2.0, 500, 500).unwrap().evidence(3, 3);
+        assert!((ratio[1] - 3.0 * (0.8_f64 / (2.0 / 3.0)).ln()).abs() < 1e-12);
+        assert!(Hypothesis::ratio(2.0, 0, 500).is_none());
+    }
+
+    #[test]
+    fn restarts_add_up_to_one() {
+        let mut process = Process::default();
+        for tick in 1..=1_000 {
+            let tick = f64::from(tick);
+            process.step(tick > 1.0, -tick.ln() - (tick + 1.0).ln(), [0.0; GRID]);
+        }
+        assert!((process.e().exp() - 1_000.0 / 1_001.0).abs() < 1e-9);
+    }
+}

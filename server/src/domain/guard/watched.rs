@@ -139,6 +139,13 @@ impl Watched {
         .collect()
     }
 
+    /// Whether something may be due.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        let mut tipped = self.guards.iter().filter_map(|it| it.tipped.as_ref());
+        tipped.any(|tipped| !tipped.acted)
+    }
+
     /// Takes note that what was due has been done, or has no point any more.
     pub fn done(&mut self, due: &Due) {
         let same = |watching: &&mut Watching| watching.name == due.guard.name;
@@ -164,6 +171,17 @@ impl Watched {
                 None => answer::silent(guard),
             })
             .collect()
+    }
+
+    /// In which epoch they answer of a rollout that is published as it is since revision `published`:
+    /// 0 before the first report of it.
+    #[must_use]
+    pub fn epoch_of(&self, published: u64, guards: &[Guard]) -> u64 {
+        if self.published == published && self.is_about(guards) {
+            self.epoch
+        } else {
+            0
+        }
     }
 
     fn answer(&self, guard: &Guard, watching: &Watching, second: i64) -> GuardReport {

@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use switchover::{MOST_LIMITS, Percent, Stage};
+use switchover::{Percent, Stage};
 
 use crate::domain::field::FieldError;
+use crate::domain::policy::guards::{check_guards, check_limit, check_watch};
 use crate::domain::policy::rule::Scope;
 use crate::domain::policy::{
-    GateKind, Guard, Measure, Number, Policy, PolicyName, RampStart, RampStep, Rule,
+    GateKind, Guard, Number, Policy, PolicyName, RampStart, RampStep, Rule,
 };
 use crate::domain::text::bounded;
 
 /// The largest document of a policy, in bytes.
 pub const LARGEST_POLICY: usize = 64 * 1024;
-
-const MIN_CALLS: std::ops::RangeInclusive<u64> = 1..=1_000_000_000;
 
 /// Numbers of a policy that a route sets for itself: `opt_out.soak.days` or
 /// `guards.errors.limit`, and what it is.
@@ -274,69 +273,6 @@ fn check_ramp(ramp: &[RampStep], errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_guards(guards: &[Guard], errors: &mut Vec<FieldError>) {
-    if guards.len() > 50 {
-        errors.push(FieldError::new("guards", "has at most 50"));
-    }
-    let mut names = BTreeSet::new();
-    for (index, guard) in guards.iter().enumerate() {
-        if guard.name.parse::<PolicyName>().is_err() || !names.insert(&guard.name) {
-            let detail = "must be unique: a lower-case letter, then lower-case letters, digits or \
-                          underscores";
-            errors.push(FieldError::new(format!("guards[{index}].name"), detail));
-        }
-        if let Err(detail) = check_limit(guard.measure, guard.limit) {
-            errors.push(FieldError::new(format!("guards[{index}].limit"), detail));
-        }
-        if guard
-            .min_calls
-            .is_some_and(|least| !MIN_CALLS.contains(&least))
-        {
-            let detail = "must be a whole number from 1 to 1000000000";
-            errors.push(FieldError::new(
-                format!("guards[{index}].min_calls"),
-                detail,
-            ));
-        }
-    }
-}
-
-/// Callers count slow calls by so many limits at most.
-fn check_watch(policy: &Policy) -> Result<(), FieldError> {
-    let watch = policy.watch();
-    for (limits, what) in [
-        (watch.slow_ms, "guards with p99_ms and telemetry gates"),
-        (watch.mirror_slow_ms, "guards with mirror_p99_ms"),
-    ] {
-        if limits.len() > MOST_LIMITS {
-            let detail = format!(
-                "the {what} have {} different limits: {MOST_LIMITS} at most, for callers count \
-                 by each",
-                limits.len()
-            );
-            return Err(FieldError::new("guards", detail));
-        }
-    }
-    Ok(())
-}
-
-/// A limit that could never be passed would be no guard.
-fn check_limit(measure: Measure, limit: f64) -> Result<(), String> {
-    let (least, most) = match measure {
-        Measure::ErrorRate | Measure::MirrorFailureRate | Measure::Inconsistency => {
-            (0.000_001, 0.5)
-        }
-        Measure::ErrorRatio => (0.1, 100.0),
-        Measure::P99Ms | Measure::MirrorP99Ms => (1.0, 600_000.0),
-        Measure::MismatchesPerHour => (0.000_001, 1_000_000.0),
-    };
-    if (least..=most).contains(&limit) {
-        Ok(())
-    } else {
-        Err(format!("must be from {least} to {most}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,6 +328,14 @@ mod tests {
             ),
             (
                 r#"{"name":"a","guards":[{"name":"e","measure":"error_rate","limit":0,"action":"halt"}]}"#,
+                "guards[0].limit",
+            ),
+            (
+                r#"{"name":"a","guards":[{"name":"e","measure":"error_ratio","limit":2,"action":"halt","min_calls":0}]}"#,
+                "guards[0].min_calls",
+            ),
+            (
+                r#"{"name":"a","guards":[{"name":"e","measure":"error_ratio","limit":0.01,"action":"halt"}]}"#,
                 "guards[0].limit",
             ),
             (r#"{"name":"a","unknown":1}"#, "(document)"),

@@ -1,0 +1,102 @@
+//! What happens by itself: guards look at what callers report and act, and ramps go on. One node at
+//! a time does it, once a second; another takes over when that one is gone.
+//!
+//! Whatever it knows is on record, so whoever takes over goes on where the other was. Whatever it
+//! does is compared, in its own transaction, with what it was decided by, so a node that does not
+//! know yet that it was replaced does nothing twice.
+
+mod watching;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::service::Services;
+use crate::store::{Candidate, StoreError};
+
+use watching::Watching;
+
+/// How often it is looked whether to stop.
+const STEP: Duration = Duration::from_millis(100);
+
+/// The clock-driven loop of one node.
+pub struct Conductor {
+    services: Arc<Services>,
+    candidate: Option<Candidate>,
+    /// What only the node has that acts.
+    watching: Option<Watching>,
+    failing: bool,
+}
+
+impl Conductor {
+    /// A node that does not act yet.
+    #[must_use]
+    pub fn new(services: Arc<Services>) -> Conductor {
+        Conductor {
+            services,
+            candidate: None,
+            watching: None,
+            failing: false,
+        }
+    }
+
+    /// Ticks in this interval as long as `running` says so.
+    pub fn run(mut self, interval: Duration, running: &AtomicBool) {
+        let mut ticked: Option<Instant> = None;
+        while running.load(Ordering::Relaxed) {
+            if ticked.is_none_or(|ticked| ticked.elapsed() >= interval) {
+                ticked = Some(Instant::now());
+                self.tick();
+            }
+            thread::sleep(STEP.min(interval));
+        }
+    }
+
+    /// One look at everything; whether this node is the one that acts.
+    pub fn tick(&mut self) -> bool {
+        match self.act() {
+            Ok(()) => self.failing = false,
+            Err(error) => {
+                // What is not known for certain is read anew.
+                self.watching = None;
+                let passes = matches!(error, StoreError::Busy | StoreError::Stale);
+                if !passes {
+                    self.candidate = None;
+                    if !self.failing {
+                        tracing::error!(%error, "guards and ramps stand still");
+                    }
+                }
+                self.failing = !passes;
+            }
+        }
+        self.watching.is_some()
+    }
+
+    fn act(&mut self) -> Result<(), StoreError> {
+        let candidate = match &mut self.candidate {
+            Some(candidate) => candidate,
+            none => none.insert(self.services.store().stand()?),
+        };
+        if !candidate.leads()? {
+            return Ok(());
+        }
+        let watching = match &mut self.watching {
+            Some(watching) => watching,
+            none => {
+                tracing::info!("this node acts for guards and ramps");
+                none.insert(Watching::load(&self.services)?)
+            }
+        };
+        watching.read(&self.services)?;
+        watching.act(&self.services);
+        let moved = self
+            .services
+            .advance_ramps(&|target| watching.answers(&self.services, target))?;
+        for step in moved {
+            let (route, environment) = (&step.after.route, &step.after.environment);
+            tracing::info!(%route, %environment, "a ramp went on");
+        }
+        Ok(())
+    }
+}
