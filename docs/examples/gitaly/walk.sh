@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The life of one route, from its import until it is retired, by the command line alone.
 #
-#   docs/examples/gitaly/walk.sh [SWITCHOVER]
+#   docs/examples/gitaly/walk.sh [SWITCHOVER [TRAFFIC]]
 #
-# SWITCHOVER is the program, built so that its clock can be moved:
+# SWITCHOVER is the program, built so that its clock can be moved; TRAFFIC is an application that
+# calls the route all the time, an example of the SDK:
 #
 #   cargo build -p switchover-server --features test-clock
+#   cargo build -p switchover --example traffic
 #
 # The walk starts a server of its own on a free port of this machine, on a temporary directory, and
 # takes both away at its end. Months pass in it: whenever the policy asks to wait, it moves the
@@ -19,6 +21,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 switchover=${1:-$here/../../../target/debug/switchover}
+traffic=${2:-$(dirname "$switchover")/examples/traffic}
 route=find_commit
 flag=GITALY_FIND_COMMIT
 
@@ -28,6 +31,7 @@ flag=GITALY_FIND_COMMIT
 
 work=$(mktemp -d)
 server=
+applications=
 number=0
 title="getting ready"
 
@@ -41,10 +45,10 @@ finish() {
             grep -E 'WARN|ERROR' "$work/log" | tail -n 5 >&2
         fi
     fi
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null || true
-        wait "$server" 2>/dev/null || true
-    fi
+    for process in $applications $server; do
+        kill "$process" 2>/dev/null || true
+        wait "$process" 2>/dev/null || true
+    done
     rm -rf "$work"
     exit "$status"
 }
@@ -119,6 +123,42 @@ path() {
 
 # ask ARGUMENT…: a question of the walk itself, which it does not show.
 ask() { "$switchover" "$@" --token "$(cat "$work/ann.token")"; }
+
+# application NAME ENVIRONMENT [VARIABLE=VALUE]: an application that calls the route there all the
+# time, until the walk ends; its process is in $process.
+application() {
+    local name=$1 environment=$2
+    shift 2
+    as ada sdk-key create --environment "$environment" --name "$name"
+    env "$@" SWITCHOVER_SDK_KEY="${answer##*$'\n'}" "$traffic" $route --rate 500 \
+        >"$work/$name.says" 2>"$work/$name.log" &
+    process=$!
+    applications="$applications $process"
+    for _ in $(seq 300); do
+        if grep -q '^ready' "$work/$name.says"; then return; fi
+        kill -0 "$process" 2>/dev/null || fail "$name has not started: $(cat "$work/$name.log")"
+        sleep 0.1
+    done
+    fail "$name does not reach the server"
+}
+
+# reported ENVIRONMENT: waits until the applications have reported enough for the gates.
+reported() {
+    local _
+    for _ in $(seq 300); do
+        answer=$(ask gates $route "$1" --json)
+        case $answer in
+        *'"gate":"telemetry","state":"pass"'*) ;;
+        *) sleep 0.1 && continue ;;
+        esac
+        case $answer in
+        *'"gate":"code_deployed","state":"pass"'*) return ;;
+        esac
+        sleep 0.1
+    done
+    as ann gates $route "$1"
+    fail "the applications in $1 have not reported enough"
+}
 
 # The server's clock is ahead of this machine's by so many seconds.
 ahead=0
@@ -216,13 +256,15 @@ as otto prepare object_format complete server_implementation --reason "in Gitaly
 as otto prepare object_format complete client_implementation --reason "in the application"
 told "is ready for testing"
 
-step "What this route needs: a policy, days, a plan"
+step "What this route needs: applications, days, a plan"
 
-say "The policy gitaly, less what running applications report; taking gates away is for an admin"
-as ada policy write "$here/policy.json" --reason "no application reports in this walk"
-refused mia route update $route --policy gitaly_walk --reason "fewer gates"
-told "needs the role admin"
-as ada route update $route --policy gitaly_walk --reason "no application reports in this walk"
+say "It is under the policy gitaly, as every route that names no other"
+as ann policy show gitaly
+say "In each hosted environment an application has both paths in its code, and reports"
+[ -x "$traffic" ] || fail "there is no program $traffic: build it, or say where it is"
+for environment in dev staging production; do
+    application "web-$environment" $environment
+done
 as mia route schedule $route \
     "production.opt_in=$(day_in 4)" "production.opt_out=$(day_in 12)" \
     "on-prem.opt_in=$(day_in 4)" "on-prem.mandatory=$(day_in 40)" --reason "planned with support"
@@ -234,9 +276,7 @@ say "Until something happens, every call takes the old path; the first rule that
 as ann explain $route production
 told "old path, because default_off"
 as ann gates $route production
-told "7 of 9 gates do not pass" acceptance rollback_drill runbook dashboard alert approval
-not_told telemetry
-not_told code_deployed
+told "gates do not pass" acceptance rollback_drill telemetry runbook dashboard alert approval
 
 # tick PERSON STEP REASON: ticks the step of the plan in whose text this stands.
 tick() {
@@ -315,8 +355,16 @@ refused otto promote $route production --reason "it was tested there"
 told "needs the role maintainer"
 refused mia promote $route production --reason "it was tested there"
 told "order: fail"
-as otto promote $route dev --to opt_in --reason "tested"
-as otto promote $route staging --reason "tested"
+say "What applications report has to be fresh: the calls of the last hour count"
+refused otto promote $route dev --to opt_in --reason "tested"
+told "telemetry: insufficient"
+for environment in dev staging; do
+    as otto setting $route $environment on --reason "the hour before opt-in"
+    reported $environment
+    as ann telemetry $route $environment
+    as otto promote $route $environment --reason "tested, and it runs well now"
+    as otto setting $route $environment stage_default --reason "the stage says so now"
+done
 path "new path, because default_on" dev
 
 step "Review, then opt-in in production"
@@ -340,6 +388,17 @@ as mia route update $route --dashboard https://grafana.example.com/d/$route \
     --alert https://alerts.example.com/$route --reason "made for this route"
 tick otto "Put the route on the dashboard" "it is there"
 
+say "In a freeze nothing goes on"
+as mia freeze open production --until "$(time_in 2)" --reason "the weekend"
+refused mia promote $route production --reason "tested"
+told "incident: fail"
+days_pass 2
+
+say "A share of the calls once more, so that what is reported is of today"
+as mia acceptance $route production --until "$(time_in 1)" --percent 25 \
+    --reason "the hour before opt-in"
+reported production
+
 say "Mia promotes, so her own approval does not count; Max has to look"
 as mia approve $route production --comment "mine"
 refused mia promote $route production --reason "tested"
@@ -352,11 +411,7 @@ refused mia promote $route production --reason "tested"
 told "approval: fail"
 as max approve $route production --comment "read the logs too"
 
-say "In a freeze nothing goes on"
-as mia freeze open production --until "$(time_in 2)" --reason "the weekend"
-refused mia promote $route production --reason "tested"
-told "incident: fail"
-days_pass 2
+reported production
 as mia promote $route production --reason "tested, reviewed"
 told "ready_for_testing -> opt_in"
 path "new path, because default_on" production
@@ -369,6 +424,7 @@ approved() {
     as mia promote $route "$1" --reason "$2"
 }
 
+reported on-prem
 approved on-prem "accepted in every hosted environment"
 path "old path, because default_off" on-prem
 path "new path, because env_on" on-prem --env $flag=1
