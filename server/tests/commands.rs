@@ -239,6 +239,6 @@ fn commands_without_a_server_answer_programs_too() {
     assert!(json(&["openapi"])["paths"].is_object());
     assert!(json(&["completions", "bash"])["script"].is_string());
     let changes = json(&["demo"])["changes"].clone();
-    assert_eq!(changes.as_array().unwrap().len(), 8);
+    assert_eq!(changes.as_array().unwrap().len(), 7);
     assert!(changes[0]["ms_after_sending"].is_number());
 }

@@ -3,6 +3,7 @@
 mod caller;
 mod house;
 mod measured;
+mod ramp;
 mod story;
 
 use clap::Args;

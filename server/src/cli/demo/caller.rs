@@ -1,6 +1,5 @@
 //! An application with the SDK in it that calls the route all the time.
 
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -16,8 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_micros(200);
 /// So many calls show that an effect lasts.
 const MORE_CALLS: u64 = 50;
-/// The calls go round these keys.
+/// The calls go round these keys: a round of them shows exactly which share takes the new path.
 const PROJECTS: u64 = 1_000;
+/// While the new path is broken, one call in so many fails on it.
+const FAILS_EVERY: u64 = 3;
 
 /// An application.
 pub(super) struct Caller {
@@ -32,6 +33,7 @@ pub(super) struct Caller {
 /// What the caller itself has seen.
 struct Shared {
     stop: AtomicBool,
+    is_broken: AtomicBool,
     seen: Mutex<Seen>,
     news: Condvar,
 }
@@ -45,10 +47,15 @@ struct Seen {
     /// When the SDK began to decide by this version.
     version_since: Instant,
     calls: Calls,
+    /// The last whole round of keys.
+    round: Calls,
+    /// What had been called when the present round began.
+    before_round: Calls,
+    failures: u64,
 }
 
 /// How many calls took which path.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Calls {
     pub(super) old: u64,
     pub(super) new: u64,
@@ -127,6 +134,28 @@ impl Caller {
         }
     }
 
+    /// Waits until a whole round of keys takes the new path for about this share of them; an error
+    /// when none does in time.
+    pub(super) fn shares(&self, percent: u64, patience: Duration) -> Result<(), CliError> {
+        let is_so = |seen: &Seen| {
+            let new = seen.round.new * 100 / PROJECTS;
+            seen.round.old + seen.round.new == PROJECTS && new.abs_diff(percent) <= 4
+        };
+        match self.shared.wait_for(patience, is_so) {
+            Some(_) => Ok(()),
+            None => Err(CliError::new(format!(
+                "{percent} % of the calls of `{}` should take the new path, and do not: {:?}",
+                self.name,
+                self.shared.seen().round
+            ))),
+        }
+    }
+
+    /// Breaks the new path, or mends it.
+    pub(super) fn break_new_path(&self, is_broken: bool) {
+        self.shared.is_broken.store(is_broken, Ordering::Relaxed);
+    }
+
     fn after_more_calls(&self, seen: &Seen) -> Option<Seen> {
         let enough = seen.calls.old + seen.calls.new + MORE_CALLS;
         self.shared
@@ -152,10 +181,9 @@ impl Caller {
         self.shared.seen().calls
     }
 
-    /// How many calls failed, by the SDK's own count.
+    /// How many calls failed.
     pub(super) fn failures(&self) -> u64 {
-        let stats = self.route.stats();
-        stats.old.errors + stats.new.errors
+        self.shared.seen().failures
     }
 }
 
@@ -175,19 +203,24 @@ impl Shared {
         let now = Instant::now();
         Shared {
             stop: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
             seen: Mutex::new(Seen {
                 path: None,
                 since: now,
                 version: String::new(),
                 version_since: now,
                 calls: Calls::default(),
+                round: Calls::default(),
+                before_round: Calls::default(),
+                failures: 0,
             }),
             news: Condvar::new(),
         }
     }
 
-    fn called(&self, path: Path) {
+    fn called(&self, path: Path, has_failed: bool) {
         let mut seen = self.seen();
+        seen.failures += u64::from(has_failed);
         match path {
             Path::Old => seen.calls.old += 1,
             Path::New => seen.calls.new += 1,
@@ -208,10 +241,26 @@ impl Shared {
         self.news.notify_all();
     }
 
+    /// All keys have been called once more.
+    fn went_round(&self) {
+        let mut seen = self.seen();
+        seen.round = Calls {
+            old: seen.calls.old - seen.before_round.old,
+            new: seen.calls.new - seen.before_round.new,
+        };
+        seen.before_round = seen.calls;
+        drop(seen);
+        self.news.notify_all();
+    }
+
     fn wait(&self, is_so: impl Fn(&Seen) -> bool) -> Option<Seen> {
+        self.wait_for(PATIENCE, is_so)
+    }
+
+    fn wait_for(&self, patience: Duration, is_so: impl Fn(&Seen) -> bool) -> Option<Seen> {
         let (seen, timeout) = self
             .news
-            .wait_timeout_while(self.seen(), PATIENCE, |seen| !is_so(seen))
+            .wait_timeout_while(self.seen(), patience, |seen| !is_so(seen))
             .unwrap_or_else(PoisonError::into_inner);
         (!timeout.timed_out()).then(|| seen.clone())
     }
@@ -233,14 +282,21 @@ fn call(route: &switchover::Route, shared: &Shared) {
     let mut project = 0;
     while !shared.stop.load(Ordering::Relaxed) {
         project = (project + 1) % PROJECTS;
-        let taken: Result<Path, Infallible> = route
-            .call(project)
-            .old(|| Ok(Path::Old))
-            .new(|| Ok(Path::New))
+        let call = route.call(project);
+        let path = call.path();
+        let answer = call
+            .old(|| Ok(()))
+            .new(|| {
+                let is_broken = shared.is_broken.load(Ordering::Relaxed);
+                match is_broken && project.is_multiple_of(FAILS_EVERY) {
+                    true => Err("the new path is broken"),
+                    false => Ok(()),
+                }
+            })
             .run();
-        match taken {
-            Ok(path) => shared.called(path),
-            Err(never) => match never {},
+        shared.called(path, answer.is_err());
+        if project == 0 {
+            shared.went_round();
         }
         thread::sleep(PAUSE);
     }

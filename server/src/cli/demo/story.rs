@@ -18,6 +18,10 @@ use crate::domain::actor::Role;
 pub(super) const ROUTE: &str = "find_commit";
 const FLAG: &str = "GITALY_FIND_COMMIT";
 const ENVIRONMENT: &str = "dev";
+/// The guard that watches the new path.
+pub(super) const GUARD: &str = "errors";
+/// How long each step of the ramp holds.
+const HOLD_SECONDS: f64 = 3.0;
 const ROUTES: &str = include_str!("../../../../docs/examples/gitaly/routes.json");
 
 /// Says a line.
@@ -27,7 +31,7 @@ type Tell<'a> = &'a dyn Fn(&str) -> Result<(), CliError>;
 pub(super) struct Story<'a> {
     house: &'a House,
     tell: Tell<'a>,
-    measured: Vec<Measured>,
+    pub(super) measured: Vec<Measured>,
 }
 
 impl<'a> Story<'a> {
@@ -47,7 +51,9 @@ impl<'a> Story<'a> {
         self.prepare(&ann)?;
         self.policy(&ada)?;
         let (app, cautious) = self.callers(&bob)?;
-        self.opt_in(&ann, &app, &cautious)?;
+        self.ramp_up(&ann, &app, &cautious)?;
+        self.fault(&ann, &app)?;
+        self.up_to_all(&ann, &app, &cautious)?;
         self.opt_out(&ann, &bob, &app, &cautious)?;
         self.drill(&ann, &app)?;
         self.mandatory(&ann, &bob, &app, &cautious)?;
@@ -70,12 +76,18 @@ impl<'a> Story<'a> {
     }
 
     fn policy(&mut self, ada: &Api) -> Result<(), CliError> {
+        let step =
+            |percent: u32| json!({ "percent": percent, "hold_hours": HOLD_SECONDS / 3_600.0 });
         let policy = json!({
             "name": "demo",
             "gates": {
                 "opt_out": [{ "gate": "approval", "count": 1 }],
                 "mandatory": [{ "gate": "approval", "count": 1 }],
             },
+            "ramp": [step(10), step(50), step(100)],
+            "guards": [{
+                "name": GUARD, "measure": "error_rate", "limit": 0.05, "action": "halt",
+            }],
         });
         let body = json!({ "policy": policy, "reason": "demo: seconds, not weeks" });
         ada.post("/policies", body.to_string())?;
@@ -83,7 +95,8 @@ impl<'a> Story<'a> {
         ada.patch(&format!("/routes/{ROUTE}"), body.to_string())?;
         self.say(
             "Its policy asks for tests, weeks of quiet and reviews. Ada, an admin, writes a shorter \
-             one for this demo: reviews alone.",
+             one for this demo: reviews, a ramp of 10, 50 and 100 %, and a guard that halts it when \
+             more than 5 % of the calls fail on the new path.",
         )
     }
 
@@ -101,14 +114,6 @@ impl<'a> Story<'a> {
             Stage::ReadyForTesting
         ))?;
         Ok((app, cautious))
-    }
-
-    fn opt_in(&mut self, ann: &Api, app: &Caller, cautious: &Caller) -> Result<(), CliError> {
-        self.say("\nAnn, an operator, promotes it to opt_in.")?;
-        let sent = promote(ann, Stage::OptIn)?;
-        self.moves(&sent, app, Path::New)?;
-        self.stays(&sent, cautious, Path::Old)?;
-        self.say(&format!("  {FLAG}=0 is honoured."))
     }
 
     fn opt_out(
@@ -169,15 +174,13 @@ impl<'a> Story<'a> {
     fn look_back(&mut self, ann: &Api, callers: &[&Caller]) -> Result<(), CliError> {
         self.say("")?;
         for caller in callers {
-            let (calls, failures) = (caller.calls(), caller.failures());
-            if failures > 0 {
-                return Err(CliError::new(format!(
-                    "{failures} calls of `{}` failed",
-                    caller.name
-                )));
-            }
+            let calls = caller.calls();
+            let failed = match caller.failures() {
+                0 => "none failed".to_owned(),
+                some => format!("{some} failed, all of them before the halt"),
+            };
             self.say(&format!(
-                "`{}` made {} calls: {} old, {} new, none failed.",
+                "`{}` made {} calls: {} old, {} new; {failed}.",
                 caller.name,
                 calls.old + calls.new,
                 calls.old,
@@ -195,7 +198,12 @@ impl<'a> Story<'a> {
     }
 
     /// A change that takes a caller to a path.
-    fn moves(&mut self, sent: &Sent, caller: &Caller, path: Path) -> Result<(), CliError> {
+    pub(super) fn moves(
+        &mut self,
+        sent: &Sent,
+        caller: &Caller,
+        path: Path,
+    ) -> Result<(), CliError> {
         let at = caller.takes(path)?;
         self.measure(
             sent,
@@ -206,7 +214,12 @@ impl<'a> Story<'a> {
     }
 
     /// A change that leaves a caller on its path.
-    fn stays(&mut self, sent: &Sent, caller: &Caller, path: Path) -> Result<(), CliError> {
+    pub(super) fn stays(
+        &mut self,
+        sent: &Sent,
+        caller: &Caller,
+        path: Path,
+    ) -> Result<(), CliError> {
         let at = caller.keeps(path, &sent.version)?;
         self.measure(
             sent,
@@ -229,12 +242,12 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    fn say(&self, text: &str) -> Result<(), CliError> {
+    pub(super) fn say(&self, text: &str) -> Result<(), CliError> {
         (self.tell)(text)
     }
 }
 
-fn promote(who: &Api, to: Stage) -> Result<Sent, CliError> {
+pub(super) fn promote(who: &Api, to: Stage) -> Result<Sent, CliError> {
     change(who, "promotions", &json!({ "to": to, "reason": "demo" }))
 }
 
@@ -242,7 +255,7 @@ fn approve(who: &Api, to: Stage) -> Result<Reply, CliError> {
     who.post(&address("approvals"), json!({ "to": to }).to_string())
 }
 
-fn change(who: &Api, below: &str, body: &Value) -> Result<Sent, CliError> {
+pub(super) fn change(who: &Api, below: &str, body: &Value) -> Result<Sent, CliError> {
     let sent = Instant::now();
     let reply = who.post(&address(below), body.to_string())?;
     let answered = Instant::now();
@@ -260,8 +273,13 @@ fn change(who: &Api, below: &str, body: &Value) -> Result<Sent, CliError> {
     })
 }
 
-fn address(below: &str) -> String {
-    format!("/routes/{ROUTE}/environments/{ENVIRONMENT}/{below}")
+/// The rollout.
+pub(super) fn rollout() -> String {
+    format!("/routes/{ROUTE}/environments/{ENVIRONMENT}")
+}
+
+pub(super) fn address(below: &str) -> String {
+    format!("{}/{below}", rollout())
 }
 
 /// The refusal that should have come.
@@ -302,7 +320,9 @@ mod tests {
             Ok(())
         };
         let measured = Story::new(&house, &tell).tell().unwrap();
-        assert_eq!(measured.len(), 8, "{:#?}", lines.borrow());
+        assert_eq!(measured.len(), 7, "{:#?}", lines.borrow());
+        let told = lines.borrow().join("\n");
+        assert!(told.contains("The guard halts it"), "{told}");
         assert!(summary(&pipe(), measured).contains("promotion to mandatory"));
     }
 }
