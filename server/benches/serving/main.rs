@@ -13,6 +13,7 @@
 )]
 
 mod fan_out;
+mod guard;
 mod limit;
 mod publishing;
 mod requests;
@@ -28,12 +29,14 @@ fn main() {
         Some("requests") => requests::run(),
         Some("fan-out") => fan_out::run(),
         Some("server") => server::run(),
-        Some(other) => panic!("no part `{other}`: publishing, requests, fan-out, server"),
+        Some("guard") => guard::run(),
+        Some(other) => panic!("no part `{other}`: publishing, requests, fan-out, server, guard"),
         None => {
             publishing::run();
             server::run();
             requests::run();
             fan_out::run();
+            guard::run();
         }
     }
 }

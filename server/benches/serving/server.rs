@@ -148,6 +148,28 @@ impl Filled {
         self.send(ureq::put(self.address(path)), body)
     }
 
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Value {
+        self.send(ureq::patch(self.address(path)), body)
+    }
+
+    /// Sends a batch of telemetry as an SDK does.
+    pub(crate) fn report(&self, batch: &Value) {
+        ureq::post(format!("{}/sdk/v1/telemetry", self.process.url))
+            .header("Authorization", format!("Bearer {}", self.sdk_key))
+            .send_json(batch)
+            .unwrap();
+    }
+
+    /// The version that dev is published at.
+    pub(crate) fn version(&self) -> switchover::Version {
+        let mut answer = ureq::get(format!("{}/sdk/v1/snapshot", self.process.url))
+            .header("Authorization", format!("Bearer {}", self.sdk_key))
+            .call()
+            .unwrap();
+        let snapshot: Value = answer.body_mut().read_json().unwrap();
+        snapshot["version"].as_str().unwrap().parse().unwrap()
+    }
+
     fn address(&self, path: &str) -> String {
         format!("{}/api/v1{path}", self.process.url)
     }
