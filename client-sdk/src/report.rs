@@ -3,7 +3,7 @@
 //! A reader ignores fields that it does not know, so that an older server takes a newer SDK's
 //! reports. Times are spans of the process's own monotonic clock: no wall clock is believed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub const MAX_BATCH_BYTES: usize = 256 * 1024;
 const MOST_CALLS: u64 = 1_000_000_000_000;
 pub(crate) const LONGEST_NAME: usize = 100;
 const LONGEST_ID: usize = 64;
+/// A route may be counted under so many forms of its rollout in one batch, by path and role: more than
+/// a process keeps apart.
+const MOST_FORMS: u32 = 16;
 /// The most limits that one row may count slow calls by.
 pub const MOST_LIMITS: usize = 4;
 
@@ -228,11 +231,21 @@ impl Batch {
                 return Err(format!("routes: {} is named twice", registered.route));
             }
         }
+        let mut forms = BTreeMap::<_, u32>::new();
         let mut seen = BTreeSet::new();
         for counts in &self.counts {
             let (route, revision) = (counts.route.as_str(), counts.revision);
             if !seen.insert((route, counts.path.name(), counts.role, revision)) {
                 return Err(format!("counts: {route} is counted twice"));
+            }
+            let many = forms
+                .entry((route, counts.path.name(), counts.role))
+                .or_default();
+            *many += 1;
+            if *many > MOST_FORMS {
+                return Err(format!(
+                    "counts: {route} is counted under too many revisions"
+                ));
             }
             counts
                 .check()
@@ -313,4 +326,32 @@ const fn is_true(value: &bool) -> bool {
 )]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(forms: u64) -> Result<Batch, InvalidBatch> {
+        let counts: Vec<_> = (1..=forms)
+            .map(|revision| {
+                serde_json::json!({
+                    "route": "a", "path": "new", "role": "authoritative", "revision": revision,
+                    "calls": 1, "latency": [[7, 1]],
+                })
+            })
+            .collect();
+        let batch = serde_json::json!({
+            "sequence": 1,
+            "instance": {"id": "i", "name": "n", "application": "a", "version": "1", "sdk": "s"},
+            "counts": counts,
+        });
+        Batch::from_json(batch.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_route_is_counted_under_few_forms() {
+        assert_eq!(batch(16).unwrap().counts.len(), 16);
+        assert!(batch(17).is_err());
+    }
 }

@@ -256,6 +256,10 @@ pub struct Mirror {
 /// What callers count apart for the server's guards. Limits in milliseconds, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
+    /// The environment's revision from which on guards count: what was counted before is of another
+    /// epoch. 0 where nothing guards the route.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub since: u64,
     /// Calls that take longer are slow.
     #[serde(default, skip_serializing_if = "is_default")]
     pub slow_ms: Vec<u32>,

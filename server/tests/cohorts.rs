@@ -7,6 +7,7 @@ use crate::support::{App, Engine, Place, Reply, Who, at, on_both_engines};
 on_both_engines!(
     an_edit_changes_whatever_uses_it,
     an_edit_is_judged_like_any_raise,
+    a_halt_hides_no_raise,
     what_is_used_is_not_deleted,
     what_nobody_may_have_meant_is_said,
     keys_that_are_changed_otherwise_are_no_cohorts,
@@ -130,6 +131,25 @@ fn an_edit_is_judged_like_any_raise(engine: Engine) {
     // Fewer are safer in dev; in production none of them would take the new path anyway.
     edit(&app, Who::OPERATOR, "beta", json!([])).expect(200);
     assert_eq!(app.rollout("a", "dev")["include"], json!([]));
+}
+
+fn a_halt_hides_no_raise(engine: Engine) {
+    let app = App::start(engine);
+    app.route("a");
+    app.bring("a", &["dev"], "opt_in");
+    app.set("a", "dev", json!({ "mode": "ramp", "percent": 0 }))
+        .expect(200);
+    let body = json!({ "reason": "test" });
+    app.post(Who::OPERATOR, &at("a", "dev", "halt"), &body)
+        .expect(200);
+    app.post(Who::OPERATOR, "freezes", &json!({ "reason": "incident" }))
+        .expect(201);
+    // A resume would bring these keys with it.
+    assert_eq!(
+        use_them(&app, "dev", json!({ "include": ["7"] })).code(409),
+        "frozen"
+    );
+    use_them(&app, "dev", json!({ "exclude": ["7"] })).expect(200);
 }
 
 fn what_is_used_is_not_deleted(engine: Engine) {

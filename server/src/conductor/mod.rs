@@ -7,6 +7,7 @@
 
 mod watching;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -17,6 +18,8 @@ use crate::store::{Candidate, StoreError};
 
 use watching::Watching;
 
+/// So many pages of reports are read in one tick; the rest waits for the next.
+const MOST_PAGES: usize = 5;
 /// How often it is looked whether to stop.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -47,7 +50,15 @@ impl Conductor {
         while running.load(Ordering::Relaxed) {
             if ticked.is_none_or(|ticked| ticked.elapsed() >= interval) {
                 ticked = Some(Instant::now());
-                self.tick();
+                // A panic would be a mistake of ours; guards must not end with it.
+                let ticked = catch_unwind(AssertUnwindSafe(|| self.tick()));
+                if ticked.is_err() {
+                    tracing::error!(
+                        "the conductor panicked; it begins anew from what is on record"
+                    );
+                    self.watching = None;
+                    self.candidate = None;
+                }
             }
             thread::sleep(STEP.min(interval));
         }
@@ -88,8 +99,15 @@ impl Conductor {
                 none.insert(Watching::load(&self.services)?)
             }
         };
-        watching.read(&self.services)?;
+        // What is due acts before anything is read: nobody can keep a halt waiting by reporting much.
         watching.act(&self.services);
+        for _ in 0..MOST_PAGES {
+            let is_all = watching.read(&self.services)?;
+            watching.act(&self.services);
+            if is_all {
+                break;
+            }
+        }
         let moved = self
             .services
             .advance_ramps(&|target| watching.answers(&self.services, target))?;

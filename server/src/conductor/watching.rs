@@ -28,7 +28,7 @@ impl Watching {
     pub(super) fn load(services: &Services) -> Result<Watching, StoreError> {
         let (position, states) = services
             .telemetry()
-            .read::<_, StoreError>(|tx| tx.all_guards())?;
+            .read_first::<_, StoreError>(|tx| tx.all_guards())?;
         Ok(Watching {
             position,
             states: states.into_iter().collect(),
@@ -36,32 +36,27 @@ impl Watching {
         })
     }
 
-    /// Reads what has been reported since. What was gathered and how far it was read are kept in one
-    /// transaction, so that nothing is lost or goes in twice.
-    pub(super) fn read(&mut self, services: &Services) -> Result<(), StoreError> {
-        loop {
-            let position = self.position;
-            let reports = services
-                .telemetry()
-                .read::<_, StoreError>(|tx| tx.reports_after(position, MOST))?;
-            let Some(last) = reports.last().map(|report| report.position) else {
-                return Ok(());
-            };
-            let is_all = reports.len() < usize::try_from(MOST).unwrap_or(usize::MAX);
-            let touched = self.take(services, &reports)?;
-            let states: Vec<(&Key, &Watched)> = self
-                .states
-                .iter()
-                .filter(|(key, _)| touched.contains(*key))
-                .collect();
-            services
-                .telemetry()
-                .write::<_, StoreError>(|tx| tx.keep_guards((position, last), &states))?;
-            self.position = last;
-            if is_all {
-                return Ok(());
-            }
-        }
+    /// Reads a page of what has been reported since; whether that was all. What was gathered and how
+    /// far it was read are kept in one transaction, so that nothing is lost or goes in twice.
+    pub(super) fn read(&mut self, services: &Services) -> Result<bool, StoreError> {
+        let position = self.position;
+        let reports = services
+            .telemetry()
+            .read_first::<_, StoreError>(|tx| tx.reports_after(position, MOST))?;
+        let Some(last) = reports.last().map(|report| report.position) else {
+            return Ok(true);
+        };
+        let touched = self.take(services, &reports)?;
+        let states: Vec<(&Key, &Watched)> = self
+            .states
+            .iter()
+            .filter(|(key, _)| touched.contains(*key))
+            .collect();
+        services
+            .telemetry()
+            .write::<_, StoreError>(|tx| tx.keep_guards((position, last), &states))?;
+        self.position = last;
+        Ok(reports.len() < usize::try_from(MOST).unwrap_or(usize::MAX))
     }
 
     /// Gives every rollout's guards their reports; the rollouts that had some.

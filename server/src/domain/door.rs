@@ -1,6 +1,6 @@
 //! The one door: whatever raises exposure passes it, whoever asks.
 
-use switchover::Stage;
+use switchover::{Percent, Setting, Stage};
 
 use crate::domain::actor::Role;
 use crate::domain::command::Command;
@@ -20,6 +20,18 @@ pub(super) fn door(
     facts: &Facts,
 ) -> Result<(), Refusal> {
     let kind = facts.environment.kind;
+    // From opt-in on, keys that are named while nothing is exposed would come with the resume,
+    // unjudged. Before, a window has keys of its own, and its end takes all others back.
+    let names_keys = after.stage != Stage::ReadyForTesting
+        && matches!(
+            command,
+            Command::SetCohorts { .. } | Command::UseCohorts { .. }
+        );
+    let (before, after) = if names_keys {
+        (&lifted(before), &lifted(after))
+    } else {
+        (before, after)
+    };
     let exposure = after.exposure(kind);
     let by_gates = matches!(command, Command::Promote { .. });
     // What closing restores was judged when it was set, and held back by a freeze already.
@@ -38,7 +50,7 @@ pub(super) fn door(
     }
     if after.stage != Stage::ReadyForTesting {
         // With a resume the guards count anew: a person may look at a breach and go on.
-        if !matches!(command, Command::Resume | Command::ResumeRamp) {
+        if !matches!(command, Command::Resume) {
             guard_door(before, facts)?;
         }
         return if by_the_steps(after, command) {
@@ -70,7 +82,26 @@ pub(super) fn door(
     )))
 }
 
+/// The rollout as if it were neither halted nor off.
+fn lifted(rollout: &Rollout) -> Rollout {
+    let mut lifted = rollout.clone();
+    lifted.halt = None;
+    if lifted.setting == Setting::Off {
+        lifted.setting = Setting::Ramp {
+            percent: Percent::ZERO,
+        };
+    }
+    lifted
+}
+
 fn guard_door(before: &Rollout, facts: &Facts) -> Result<(), Refusal> {
+    if facts.guards_unread {
+        return Err(Refusal::GuardBreach(format!(
+            "the guards of `{}` cannot be asked in {} right now, so nothing may raise exposure; try \
+             again, and look at the server's log",
+            before.route, before.environment
+        )));
+    }
     let mut reports = facts.guards.iter();
     match reports.find(|report| report.state == GuardState::Breach) {
         None => Ok(()),

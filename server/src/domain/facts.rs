@@ -42,6 +42,8 @@ pub struct Facts {
     pub frozen: Frozen,
     /// What the guards answer here.
     pub guards: Vec<GuardReport>,
+    /// Whether that cannot be read: then nothing is known to be well.
+    pub guards_unread: bool,
     /// What only a change of stage looks at.
     pub proof: Proof,
 }

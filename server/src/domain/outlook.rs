@@ -118,7 +118,7 @@ fn guards(facts: &Facts, is_exposed: bool) -> Vec<Wait> {
         .collect();
     let silent = facts.policy.guards.iter().filter(|guard| {
         let mut answers = facts.guards.iter();
-        is_exposed && !answers.any(|report| report.guard.name == guard.name)
+        is_exposed && !answers.any(|report| report.guard == **guard)
     });
     waits.extend(silent.map(|guard| wait(&guard.name, None, "it has not answered yet")));
     waits

@@ -260,6 +260,7 @@ impl Policy {
         let slow: BTreeSet<u32> = guards(Measure::P99Ms).chain(gates).collect();
         let mirror_slow: BTreeSet<u32> = guards(Measure::MirrorP99Ms).collect();
         Watch {
+            since: 0,
             slow_ms: slow.into_iter().collect(),
             mirror_slow_ms: mirror_slow.into_iter().collect(),
         }

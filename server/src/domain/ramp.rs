@@ -234,24 +234,14 @@ impl Ramp {
         matches!(self.state, RampState::Running { .. })
     }
 
-    /// The last step that was held to its end, from 0.
+    /// The last step that was held to its end with nothing against it, from 0. One that has had its
+    /// time, and was not left because its guards did not pass, is none.
     #[must_use]
-    pub fn completed(&self, now: DateTime<Utc>, frozen: &Frozen) -> Option<usize> {
+    pub fn completed(&self) -> Option<usize> {
         if let RampState::Finished { .. } = self.state {
             return self.step();
         }
-        let at = self.position()?;
-        if self.left(at, now, frozen) <= Duration::zero() {
-            Some(at.step)
-        } else {
-            at.completed
-        }
-    }
-
-    /// How much of the present step's hold is still to come.
-    fn left(&self, at: &Position, now: DateTime<Utc>, frozen: &Frozen) -> Duration {
-        let hold = self.steps.get(at.step).map(|step| step.hold.duration());
-        hold.unwrap_or_default() - at.held(now, frozen)
+        self.position()?.completed
     }
 
     /// When it may move at the earliest, were no freeze open in the meantime; `None` while it does
@@ -337,8 +327,8 @@ impl Ramp {
     }
 
     /// Back to the last step that was held to its end, or to nothing, and paused there.
-    pub(super) fn go_back(&mut self, now: DateTime<Utc>, frozen: &Frozen) {
-        let completed = self.completed(now, frozen);
+    pub(super) fn go_back(&mut self, now: DateTime<Utc>) {
+        let completed = self.completed();
         let (by, reason, since) = match &self.state {
             RampState::Paused {
                 by, reason, since, ..

@@ -177,7 +177,7 @@ pub(super) fn resume(rollout: &Rollout, after: &mut Rollout, facts: &Facts) -> R
         });
     }
     if let Some(ramp) = &mut after.ramp {
-        ramp.go_back(facts.now, &facts.frozen);
+        ramp.go_back(facts.now);
         let target = Setting::Ramp {
             percent: ramp.share(),
         };

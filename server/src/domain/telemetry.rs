@@ -43,6 +43,16 @@ pub struct Reporter {
     pub version: String,
 }
 
+impl Reporter {
+    /// Where it runs, as its name says: `web-3` of `web-3:4711`. Several processes of one bad host are
+    /// one voice.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let host = self.name.rsplit_once(':').map(|(host, _)| host);
+        host.filter(|host| !host.is_empty()).unwrap_or(&self.name)
+    }
+}
+
 /// How long reports are kept one by one, in minutes.
 pub const REPORTS_KEPT_MINUTES: i64 = 15;
 /// An instance that has not been heard of for longer is not running any more, as far as gates and

@@ -10,7 +10,7 @@ use crate::domain::environment::EnvironmentKey;
 use crate::domain::guard::{Due, GuardReport};
 use crate::domain::lifecycle::Command;
 use crate::domain::policy::{Guard, GuardAction};
-use crate::domain::text::Reason;
+use crate::domain::text::{Reason, misleads};
 use crate::service::rollout::{load, unanswered};
 use crate::service::work::{Shared, Work};
 use crate::service::{Ctx, Failure, Services, Target};
@@ -87,7 +87,8 @@ impl Services {
     }
 
     /// Does what a guard is there for, as `guard:NAME`, once in an epoch, with the numbers on record.
-    /// It insists, as a person's halt does. Nothing is done any more where the rollout has changed
+    /// It is tried again at the next tick where the database is busy: one rollout that somebody has
+    /// locked holds up no other. Nothing is done any more where the rollout has changed
     /// since, so a node that acts late acts in vain; `false` then.
     ///
     /// # Errors
@@ -98,10 +99,10 @@ impl Services {
             if_match: None,
             idempotency: Some(once(target, due)),
         };
-        let reason =
-            Reason::new(&told(due)).map_err(|detail| Failure::invalid("reason", detail))?;
+        let reason = Reason::new(&legible(&told(due)))
+            .map_err(|detail| Failure::invalid("reason", detail))?;
         let acted = Cell::new(false);
-        let answer = self.insist(&ctx, &unanswered, |work| {
+        let answer = self.change(&ctx, &unanswered, |work| {
             work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
             let published = work.tx.published_at(&target.route, &target.environment)?;
             acted.set(published == Some(due.published));
@@ -159,6 +160,12 @@ fn grounds(due: &Due) -> Map<String, Value> {
     Map::from_iter([("guard".to_owned(), Value::Object(guard))])
 }
 
+/// Instances name themselves: whatever a name has in it, a guard acts.
+fn legible(text: &str) -> String {
+    let legible = text.chars().map(|c| if misleads(c) { ' ' } else { c });
+    legible.take(Reason::LONGEST).collect()
+}
+
 fn told(due: &Due) -> String {
     match &due.instance {
         None => format!("guard {}: {}", due.guard.name, due.detail),
@@ -181,20 +188,24 @@ fn once(target: &Target, due: &Due) -> IdempotencyKey {
     }
 }
 
-/// What the guards of a rollout answer, as far as can be read: who cannot be asked is in no breach.
+/// What the guards of a rollout answer; `None` where that cannot be read.
 pub(super) fn asked(
     telemetry: &crate::telemetry::TelemetryStore,
     target: &Target,
     guarded: &Guarded,
     second: i64,
-) -> Vec<GuardReport> {
-    let read =
-        telemetry.read::<_, StoreError>(|tx| tx.guards_of(&target.environment, &target.route));
-    let watched = read.unwrap_or_else(|error| {
-        let (route, environment) = (&target.route, &target.environment);
-        tracing::warn!(%route, %environment, %error, "guards cannot be asked");
-        None
-    });
-    let watched = watched.unwrap_or_default();
-    watched.answers(guarded.published, &guarded.guards, second)
+) -> Option<Vec<GuardReport>> {
+    let read = telemetry
+        .read_first::<_, StoreError>(|tx| tx.guards_of(&target.environment, &target.route));
+    match read {
+        Ok(watched) => {
+            let watched = watched.unwrap_or_default();
+            Some(watched.answers(guarded.published, &guarded.guards, second))
+        }
+        Err(error) => {
+            let (route, environment) = (&target.route, &target.environment);
+            tracing::warn!(%route, %environment, %error, "guards cannot be asked");
+            None
+        }
+    }
 }

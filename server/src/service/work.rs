@@ -73,20 +73,20 @@ impl Shared {
         Ok(policy.with_numbers(&route.spec.policy_numbers))
     }
 
-    /// What the guards of a rollout answer.
+    /// What the guards of a rollout answer; `None` where that cannot be read.
     fn guards(
         &mut self,
         tx: &mut Tx<'_>,
         (route, environment): (&Route, &Environment),
         now: DateTime<Utc>,
-    ) -> Result<Vec<GuardReport>, StoreError> {
+    ) -> Result<Option<Vec<GuardReport>>, StoreError> {
         let guards = self.policy(tx, route)?.guards;
         if guards.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let (key, place) = (&route.spec.key, &environment.key);
         let Some(published) = tx.published_at(key, place)? else {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         };
         let target = Target {
             route: key.clone(),
@@ -285,6 +285,7 @@ impl<'a, 't> Work<'a, 't> {
                 let mut facts = facts(self.tx, &mut self.shared, place, who, proof)?;
                 if let Some(answers) = &self.answers {
                     facts.guards.clone_from(answers);
+                    facts.guards_unread = false;
                 }
                 Ok(facts)
             }
@@ -343,14 +344,16 @@ pub(super) fn facts(
     (ctx, reason, now): (&Ctx, &str, DateTime<Utc>),
     proof: Proof,
 ) -> Result<Facts, StoreError> {
+    let guards = shared.guards(tx, (route, environment), now)?;
     Ok(Facts {
+        guards_unread: guards.is_none(),
+        guards: guards.unwrap_or_default(),
         actor: ctx.actor.clone(),
         reason: reason.to_owned(),
         now,
         policy: shared.policy(tx, route)?,
         freezes: shared.freezes(tx, &environment.key, now)?,
         frozen: Frozen::default(),
-        guards: shared.guards(tx, (route, environment), now)?,
         route: route.clone(),
         environment: environment.clone(),
         proof,
@@ -388,6 +391,7 @@ fn safe_facts(
         freezes: Vec::new(),
         frozen: Frozen::default(),
         guards: Vec::new(),
+        guards_unread: false,
         route: route.clone(),
         environment: environment.clone(),
         proof,

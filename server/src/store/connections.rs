@@ -62,7 +62,7 @@ impl Connections {
     }
 
     /// Reads one state of everything, past those who only look.
-    pub(super) fn read_first<T, E: From<StoreError>>(
+    pub(crate) fn read_first<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, E> {

@@ -102,6 +102,7 @@ impl Tx<'_> {
             .map(|(row, published_at, (flag, ramp_group, policy, numbers))| {
                 let rollout = Rollout::try_from(row)?;
                 let requires = requires.remove(rollout.route.as_str()).unwrap_or_default();
+                let published_at = counted("rollouts.published_at", published_at)?;
                 let published = switchover::Rollout {
                     flag: read("routes.flag", &flag)?,
                     stage: rollout.stage,
@@ -115,9 +116,8 @@ impl Tx<'_> {
                         .collect::<Result<_, _>>()?,
                     ramp_group: ramp_group.map(Box::from),
                     mirror: rollout.mirror.shares,
-                    watch: self.watch(&mut policies, &policy, &numbers)?,
+                    watch: self.watch(&mut policies, &policy, &numbers, published_at)?,
                 };
-                let published_at = counted("rollouts.published_at", published_at)?;
                 Ok((rollout.route, published_at, published))
             })
             .collect::<Result<_, StoreError>>()?;
@@ -134,6 +134,7 @@ impl Tx<'_> {
         policies: &mut BTreeMap<String, (Policy, Watch)>,
         name: &str,
         numbers: &str,
+        published_at: u64,
     ) -> Result<Watch, StoreError> {
         if !policies.contains_key(name) {
             let found = self.policy_of_routes(&read("routes.policy", name)?)?;
@@ -150,6 +151,11 @@ impl Tx<'_> {
         } else {
             policy.with_numbers(&numbers).watch()
         };
+        // Every change of the rollout begins an epoch of its guards, also one that moves no key, such
+        // as a ramp that goes on: callers must tell apart what they count from here on.
+        if !policy.guards.is_empty() {
+            watch.since = published_at;
+        }
         watch.slow_ms.truncate(MOST_LIMITS);
         watch.mirror_slow_ms.truncate(MOST_LIMITS);
         Ok(watch)

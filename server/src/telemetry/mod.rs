@@ -69,6 +69,19 @@ impl TelemetryStore {
             .read(|connection| work(&mut Tx { connection }))
     }
 
+    /// Reads as [`TelemetryStore::read`] does, for what must not wait behind those who only look:
+    /// what guards know.
+    ///
+    /// # Errors
+    /// Those of the closure, or when the database cannot be used.
+    pub fn read_first<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.connections()?
+            .read_first(|connection| work(&mut Tx { connection }))
+    }
+
     /// Changes everything that the closure changes, or nothing. Writers of all nodes come one after
     /// the other.
     ///
@@ -93,7 +106,7 @@ impl TelemetryStore {
         if let Some(open) = self.connections.get() {
             return Ok(open);
         }
-        let made = Connections::open(&self.database, Purpose::Telemetry, 2, 2)?;
+        let made = Connections::open(&self.database, Purpose::Telemetry, 2, 4)?;
         made.migrate()?;
         Ok(self.connections.get_or_init(|| made))
     }

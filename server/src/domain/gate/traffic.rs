@@ -1,7 +1,7 @@
 //! Gates about what running callers report: telemetry, code_deployed, repairs. Where nothing is
 //! reported they answer `insufficient`.
 
-use switchover::EnvironmentKind;
+use switchover::{EnvironmentKind, Percent};
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::facts::{Facts, Traffic};
@@ -20,6 +20,8 @@ pub fn answering(facts: &Facts) -> Vec<EnvironmentKey> {
     let hosted = facts.proof.hosted.iter();
     hosted.map(|rollout| rollout.environment.clone()).collect()
 }
+
+const MISMATCHES: &str = "mismatches";
 
 /// A share that callers report, and its limit.
 struct Share {
@@ -46,7 +48,7 @@ pub(super) fn telemetry(rule: &Rule, facts: &Facts) -> GateReport {
             details.push(format!("nothing is reported in {environment}"));
             continue;
         };
-        for share in shares(rule, traffic) {
+        for share in shares(rule, traffic, compares(&environment, facts)) {
             let answer = within(&share);
             state = worse(state, answer);
             numbers.push((
@@ -89,7 +91,16 @@ pub(super) fn telemetry(rule: &Rule, facts: &Facts) -> GateReport {
         .fold(report, |report, (name, value)| report.with(&name, value))
 }
 
-fn shares(rule: &Rule, traffic: &Traffic) -> Vec<Share> {
+/// Whether results are compared there: a route whose two paths never run beside each other has no
+/// mismatches to be judged by.
+fn compares(environment: &EnvironmentKey, facts: &Facts) -> bool {
+    let mut hosted = facts.proof.hosted.iter();
+    hosted.any(|rollout| {
+        rollout.environment == *environment && rollout.mirror.shares.read > Percent::ZERO
+    })
+}
+
+fn shares(rule: &Rule, traffic: &Traffic, compares: bool) -> Vec<Share> {
     let share = |name, what, limit: Option<f64>, trials, violations| {
         rule.number(name).map(|number| Share {
             what,
@@ -104,7 +115,7 @@ fn shares(rule: &Rule, traffic: &Traffic) -> Vec<Share> {
         share("p99_ms", "slow", Some(0.01), traffic.timed, traffic.slow),
         share(
             "mismatch_rate",
-            "mismatches",
+            MISMATCHES,
             None,
             traffic.comparisons,
             traffic.mismatches,
@@ -119,6 +130,7 @@ fn shares(rule: &Rule, traffic: &Traffic) -> Vec<Share> {
     ]
     .into_iter()
     .flatten()
+    .filter(|share| share.what != MISMATCHES || compares || share.trials > 0)
     .collect()
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Fleet {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
-    id: String,
+    host: String,
     application: String,
     version: String,
     at: i64,
@@ -39,14 +39,18 @@ impl Fleet {
         }
         for reporter in reporters {
             let has_room = self.seen.len() < CELLS;
-            match self.seen.iter_mut().find(|seen| seen.id == reporter.id) {
+            match self
+                .seen
+                .iter_mut()
+                .find(|seen| seen.host == reporter.host())
+            {
                 Some(seen) => {
                     seen.at = second;
                     seen.application.clone_from(&reporter.application);
                     seen.version.clone_from(&reporter.version);
                 }
                 None if has_room => self.seen.push(Seen {
-                    id: reporter.id.clone(),
+                    host: reporter.host().to_owned(),
                     application: reporter.application.clone(),
                     version: reporter.version.clone(),
                     at: second,
@@ -114,24 +118,22 @@ impl Fleet {
 pub(super) struct Cells(Vec<(String, String)>);
 
 impl Cells {
-    /// The cell of an instance. The first [`CELLS`] have one of their own; a later one shares the one
-    /// that its identity falls on, so that it is left out with it.
+    /// The cell of an instance, which it shares with those of its host. The first [`CELLS`] hosts have one of their own; a later one shares the one
+    /// that its host's name falls on, so that it is left out with it.
     pub(super) fn of(&mut self, reporter: &Reporter) -> usize {
-        let own = self.0.iter().position(|(id, _)| *id == reporter.id);
+        let host = reporter.host();
+        let own = self.0.iter().position(|(known, _)| known == host);
         if let Some(own) = own {
             return own;
         }
         if self.0.len() < CELLS {
-            self.0.push((reporter.id.clone(), reporter.name.clone()));
+            self.0.push((host.to_owned(), reporter.name.clone()));
             return self.0.len() - 1;
         }
         // FNV-1a: the same on every node.
-        let hash = reporter
-            .id
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let hash = host.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         usize::try_from(hash % 64).unwrap_or_default()
     }
 
@@ -204,6 +206,19 @@ mod tests {
             }
             assert!(turned <= 1, "{honest}: {turned}");
         }
+    }
+
+    #[test]
+    fn the_processes_of_a_host_are_one_voice() {
+        let mut cells = Cells::default();
+        let mut fleet = Fleet::default();
+        for process in 0..8 {
+            let mut one = reporter(process, "1");
+            one.name = format!("web-3:{process}");
+            assert_eq!(cells.of(&one), 0);
+            fleet.see(0, [&one].into_iter());
+        }
+        assert_eq!(fleet.instances(), 1);
     }
 
     #[test]

@@ -18,6 +18,9 @@ const MIDDLE: usize = 2;
 /// How much of what was said is left at the next tick.
 const FADING: f64 = 0.999;
 
+/// No share is held to be closer to none or to all than this.
+const LEAST: f64 = 1e-9;
+
 /// One number for each alternative.
 type Grid = [f64; GRID];
 
@@ -49,7 +52,9 @@ impl Hypothesis {
     }
 
     fn of(limit: f64, against: Grid) -> Hypothesis {
-        let against = against.map(|rate| rate.min(f64::midpoint(1.0, limit)));
+        // A share of counts as large as can be sent rounds to one, which has no logarithm of its rest.
+        let limit = limit.clamp(LEAST, 1.0 - LEAST);
+        let against = against.map(|rate| rate.clamp(LEAST, f64::midpoint(1.0, limit)));
         Hypothesis {
             violation: against.map(|rate| (rate / limit).ln()),
             none: against.map(|rate| ((1.0 - rate) / (1.0 - limit)).ln()),
@@ -383,6 +388,20 @@ mod tests {
         let ratio = Hypothesis::ratio(2.0, 500, 500).unwrap().evidence(3, 3);
         assert!((ratio[1] - 3.0 * (0.8_f64 / (2.0 / 3.0)).ln()).abs() < 1e-12);
         assert!(Hypothesis::ratio(2.0, 0, 500).is_none());
+    }
+
+    #[test]
+    fn no_count_makes_evidence_that_is_no_number() {
+        for (new, old) in [(u64::MAX, 1), (1, u64::MAX), (10_u64.pow(15), 1)] {
+            let hypothesis = Hypothesis::ratio(100.0, new, old).unwrap();
+            for (trials, violations) in [(u64::MAX, 0), (u64::MAX, u64::MAX), (1, 1)] {
+                let evidence = hypothesis.evidence(trials, violations);
+                assert!(
+                    evidence.iter().all(|value| value.is_finite()),
+                    "{evidence:?}"
+                );
+            }
+        }
     }
 
     #[test]

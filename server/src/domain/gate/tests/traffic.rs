@@ -99,14 +99,25 @@ pub(super) fn telemetry(place: Place) -> Vec<Row> {
                 traffic.errors = 500;
                 traffic.comparisons = 0;
             })(world);
+            world.compares();
             world.number("mismatch_rate", 0.01);
         })
         .numbers(shares(&[("errors", 0.5), ("mismatches", 0.0)])),
         lacks("mismatches 0 of 0", |world| {
             reported(|traffic| traffic.comparisons = 0)(world);
+            world.compares();
             world.number("mismatch_rate", 0.01);
         })
         .numbers(shares(&[("errors", 0.0), ("mismatches", 0.0)])),
+        // Where no path runs beside the other, there is nothing that could differ.
+        passes("errors 0 of 1000", |world| {
+            for traffic in world.facts.proof.traffic.values_mut() {
+                traffic.comparisons = 0;
+            }
+            world.number("error_rate", 0.01);
+            world.number("mismatch_rate", 0.01);
+        })
+        .numbers(shares(&[("errors", 0.0)])),
         fails("failed mirror writes 20 of 1000", |world| {
             reported(|traffic| traffic.mirror_failures = 20)(world);
             world.number("mirror_failure_rate", 0.01);

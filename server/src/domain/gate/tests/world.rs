@@ -1,7 +1,7 @@
 //! A promotion that nothing stands in the way of, and ways to put something there.
 
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
-use switchover::{EnvironmentKind, Stage};
+use switchover::{EnvironmentKind, Percent, Stage};
 
 use crate::domain::actor::{Actor, Role};
 use crate::domain::approval::{Approval, ApprovalDigest};
@@ -121,6 +121,7 @@ impl World {
                 freezes: Vec::new(),
                 frozen: Frozen::default(),
                 guards: Vec::new(),
+                guards_unread: false,
                 proof: Proof {
                     earlier,
                     hosted: hosted.map(named).to_vec(),
@@ -157,6 +158,13 @@ impl World {
         }
         world.released_at(DAY);
         world
+    }
+
+    /// Reads run on both paths, everywhere.
+    pub(super) fn compares(&mut self) {
+        for rollout in &mut self.facts.proof.hosted {
+            rollout.mirror.shares.read = Percent::HUNDRED;
+        }
     }
 
     /// What the gate answers, as a promotion asks it; `None` when it is not asked.

@@ -72,8 +72,11 @@ impl Model {
     }
 
     fn proven(&self) -> usize {
-        let held = self.finished || self.step > 0 && self.held >= self.hold();
-        if held { self.step } else { self.completed }
+        if self.finished {
+            self.step
+        } else {
+            self.completed
+        }
     }
 
     /// What a command makes of it that the rules allow.

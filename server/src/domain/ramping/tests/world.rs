@@ -102,6 +102,7 @@ impl World {
                 freezes: Vec::new(),
                 frozen: Frozen::default(),
                 guards: Vec::new(),
+                guards_unread: false,
                 proof: Proof::default(),
             },
             freezes: Vec::new(),
