@@ -17,6 +17,9 @@ use crate::domain::actor::{Actor, Role};
 /// How long a token lives that a command signs for itself.
 const OWN_TOKEN_MINUTES: i64 = 5;
 
+/// After so long, a command that goes on opens its session anew: a token that it signs for itself ends.
+pub(crate) const SESSION_AGE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Where a token may be left for commands.
 const TOKEN: &str = "SWITCHOVER_TOKEN";
 

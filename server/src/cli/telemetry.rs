@@ -9,7 +9,7 @@ use crate::cli::api::Reply;
 use crate::cli::args::TargetArgs;
 use crate::cli::error::CliError;
 use crate::cli::output::{Field, Screen, moment, say};
-use crate::cli::session::{Session, note};
+use crate::cli::session::{SESSION_AGE, Session, note};
 use crate::cli::ttl;
 use crate::cli::watch::is_passing;
 use crate::cli::wire::{Counts, Paths, Telemetry};
@@ -17,8 +17,6 @@ use crate::config::{ClientArgs, FileArgs};
 
 /// How often a live view is drawn.
 const EVERY: Duration = Duration::from_secs(1);
-/// A new token is made after so long, where a command makes its own.
-const TOKEN_AGE: Duration = Duration::from_secs(60);
 
 #[derive(Args, Debug)]
 pub(crate) struct TelemetryArgs {
@@ -48,8 +46,7 @@ pub(crate) fn run(file: &FileArgs, args: &TelemetryArgs) -> Result<(), CliError>
             Err(error) => return Err(error),
         }
         thread::sleep(EVERY);
-        // A token that a command signs for itself ends after a few minutes.
-        if opened.elapsed() > TOKEN_AGE {
+        if opened.elapsed() > SESSION_AGE {
             (session, opened) = (Session::open(file, &args.client)?, Instant::now());
         }
     }

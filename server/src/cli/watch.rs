@@ -4,7 +4,7 @@ mod line;
 
 use std::str::FromStr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use switchover::Stage;
@@ -13,7 +13,7 @@ use crate::cli::api::encode;
 use crate::cli::args::TargetArgs;
 use crate::cli::error::CliError;
 use crate::cli::output::say;
-use crate::cli::session::{Session, note};
+use crate::cli::session::{SESSION_AGE, Session, note};
 use crate::cli::wire::{AuditEntry, Guards, Page, Rollout};
 use crate::config::{ClientArgs, FileArgs};
 
@@ -76,7 +76,7 @@ impl Until {
 }
 
 pub(crate) fn run(file: &FileArgs, args: &WatchArgs) -> Result<(), CliError> {
-    let session = Session::open(file, &args.client)?;
+    let (mut session, mut opened) = (Session::open(file, &args.client)?, Instant::now());
     let mut seen: Option<Seen> = None;
     let mut lost = false;
     let mut has_finished = false;
@@ -108,6 +108,9 @@ pub(crate) fn run(file: &FileArgs, args: &WatchArgs) -> Result<(), CliError> {
             Err(error) => return Err(error),
         }
         thread::sleep(EVERY);
+        if opened.elapsed() > SESSION_AGE {
+            (session, opened) = (Session::open(file, &args.client)?, Instant::now());
+        }
     }
 }
 
