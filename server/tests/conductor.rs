@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use switchover_server::conductor::Conductor;
 use tempfile::TempDir;
@@ -214,5 +215,74 @@ fn another_node_takes_over_from_a_killed_one() {
         is_halted(&second.remote).then_some(())
     });
     assert_eq!(halts(&second.remote), 1);
+    second.kill();
+}
+
+/// The steps that a ramp has taken by itself, oldest first: when, and to which share.
+fn steps(remote: &Remote) -> Vec<(DateTime<Utc>, i64)> {
+    let page = remote.get("audit?limit=1000").expect(200).json();
+    let mut steps: Vec<_> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["action"] == "ramp_advance")
+        .map(|entry| {
+            let at = entry["at"].as_str().unwrap().parse().unwrap();
+            (at, entry["after"]["setting"]["percent"].as_i64().unwrap())
+        })
+        .collect();
+    steps.sort_unstable();
+    steps
+}
+
+#[test]
+fn a_ramp_goes_on_when_its_leader_is_killed() {
+    const HOLD: i64 = 2;
+    let database = TestDatabase::new(Engine::Postgres);
+    let places = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    // Only the first is there when somebody has to act, so it is the one that does.
+    let mut first = Node::start(&database, &places[0]);
+    let route = json!({
+        "endpoint": "gitaly.Service/A", "key": "a", "operation": "read", "owner": "test",
+        "policy": "open",
+    });
+    let remote = &first.remote;
+    remote.post(Who::OPERATOR, "routes", &route).expect(201);
+    let promotion = json!({ "to": "opt_in", "reason": "test" });
+    remote
+        .post(Who::MAINTAINER, &at("a", "dev", "promotions"), &promotion)
+        .expect(201);
+    let none = json!({ "mode": "ramp", "percent": 0, "reason": "test" });
+    remote
+        .put(Who::OPERATOR, &at("a", "dev", "setting"), &none)
+        .expect(200);
+    let plan: Vec<Value> = (1..=5)
+        .map(|step| json!({ "percent": step * 10, "hold": format!("{HOLD}s") }))
+        .collect();
+    let plan = json!({ "steps": plan, "reason": "test" });
+    remote
+        .put(Who::OPERATOR, &at("a", "dev", "ramp"), &plan)
+        .expect(200);
+    let start = json!({ "reason": "test" });
+    remote
+        .post(Who::OPERATOR, &at("a", "dev", "ramp/start"), &start)
+        .expect(200);
+    eventually("the first takes a step", Duration::from_secs(20), || {
+        (!steps(remote).is_empty()).then_some(())
+    });
+    let mut second = Node::start(&database, &places[1]);
+    first.kill();
+    eventually("the ramp is finished", Duration::from_secs(60), || {
+        let rollout = second.remote.get(&at("a", "dev", "")).expect(200).json();
+        (rollout["ramp"]["state"] == "finished").then_some(())
+    });
+    let steps = steps(&second.remote);
+    let shares: Vec<i64> = steps.iter().map(|(_, percent)| *percent).collect();
+    assert_eq!(shares, [20, 30, 40, 50], "none skipped, none doubled");
+    // By the database's own record: what a step holds, and at most five seconds.
+    let waits = steps.windows(2).map(|two| two[1].0 - two[0].0);
+    let longest = waits.max().unwrap();
+    println!("the longest step took {} ms", longest.num_milliseconds());
+    assert!(longest <= chrono::Duration::seconds(HOLD + 5), "{longest}");
     second.kill();
 }
