@@ -17,6 +17,7 @@ on_both_engines!(
     a_ramp_pauses,
     one_bad_host_is_named_and_halts_nothing,
     slow_calls_halt,
+    whatever_begins_an_epoch_reaches_the_callers,
     what_callers_count_follows_the_policy,
     another_limit_begins_an_epoch,
 );
@@ -250,6 +251,38 @@ fn slow_calls_halt(engine: Engine) {
         conductor.tick();
     }
     assert_eq!(app.rollout("a", "dev")["halt"]["by"], "guard:p99");
+}
+
+fn whatever_begins_an_epoch_reaches_the_callers(engine: Engine) {
+    let app = App::start(engine);
+    watched(&app, &json!([guard("errors", "error_rate", 0.01, "halt")]));
+    let key = app.sdk_key("dev");
+    let since = || {
+        let snapshot = app.snapshot(&key).expect(200).json();
+        let version: Version = snapshot["version"].as_str().unwrap().parse().unwrap();
+        let since = &snapshot["routes"]["a"]["watch"]["since"];
+        (since.as_u64().unwrap(), version.revision)
+    };
+    app.set("a", "dev", json!({ "mode": "ramp", "percent": 0 }))
+        .expect(200);
+    let plan = json!({ "steps": [{ "percent": 10, "hold": "1h" }], "reason": "test" });
+    app.put(Who::OPERATOR, &at("a", "dev", "ramp"), &plan)
+        .expect(200);
+    let mut last = since().0;
+    // The last two move no key, and callers must tell apart what they count all the same.
+    for what in ["start", "pause", "resume"] {
+        let reason = json!({ "reason": "test" });
+        app.post(
+            Who::OPERATOR,
+            &at("a", "dev", &format!("ramp/{what}")),
+            &reason,
+        )
+        .expect(200);
+        let (now, revision) = since();
+        assert!(now > last, "{what}");
+        assert_eq!(now, revision);
+        last = now;
+    }
 }
 
 /// The limits in a snapshot, and its revision. Which revision guards count from is another test's.

@@ -209,3 +209,15 @@ pub(super) fn asked(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_keeps_a_guard_from_acting() {
+        let told = format!("`web\u{202E}3\n{}` alone carries it", "x".repeat(2_000));
+        let reason = Reason::new(&legible(&told)).unwrap();
+        assert!(reason.as_str().starts_with("`web 3 x"));
+    }
+}

@@ -124,6 +124,11 @@ fn every_guard_of_the_policy_has_to_pass() {
     let refused = world.as_role(Role::Maintainer).refused(maintainer);
     assert!(matches!(refused, Refusal::GuardBreach(_)), "{refused}");
     world.guard(Some(GuardState::Pass));
+    // Guards that cannot be asked are not taken for guards that pass.
+    world.facts.guards_unread = true;
+    let refused = world.refused(Command::Set(ramp("20")));
+    assert!(matches!(refused, Refusal::GuardBreach(_)), "{refused}");
+    world.facts.guards_unread = false;
     assert!(world.advance());
     assert_eq!(world.rollout.setting, ramp("100"));
 }
