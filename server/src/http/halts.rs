@@ -191,7 +191,8 @@ fn read_selection(body: HaltManyBody) -> Result<(EnvironmentKey, HaltSelection, 
     Ok((environment, selection, read_reason(&body.reason)?))
 }
 
-async fn switch(
+/// Does what needs a reason and nothing else.
+pub(super) async fn switch(
     app: Data<Arc<App>>,
     target: OfRollout,
     change: Change<Operator, ReasonBody>,

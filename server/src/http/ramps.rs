@@ -17,7 +17,7 @@ use crate::domain::rollout::Rollout;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Change, OfRollout, Operator};
-use crate::http::halts::ReasonBody;
+use crate::http::halts::{ReasonBody, switch};
 use crate::http::rollouts::{TransitionBody, change_rollout, read_reason};
 use crate::service;
 
@@ -232,7 +232,7 @@ pub(crate) async fn start(
     target: OfRollout,
     change: Change<Operator, ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    order(app, target, change, Command::StartRamp).await
+    switch(app, target, change, Command::StartRamp).await
 }
 
 /// Pauses a ramp at its present step. Ignores `If-Match`; pausing what is paused changes nothing.
@@ -249,7 +249,7 @@ pub(crate) async fn pause(
     target: OfRollout,
     change: Change<Operator, ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    order(app, target, change, Command::PauseRamp).await
+    switch(app, target, change, Command::PauseRamp).await
 }
 
 /// Resumes a paused ramp at its present step, whatever was set by hand in the meantime.
@@ -266,22 +266,5 @@ pub(crate) async fn resume(
     target: OfRollout,
     change: Change<Operator, ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    order(app, target, change, Command::ResumeRamp).await
-}
-
-async fn order(
-    app: Data<Arc<App>>,
-    target: OfRollout,
-    change: Change<Operator, ReasonBody>,
-    command: Command,
-) -> Result<HttpResponse, Problem> {
-    change_rollout(&app, change.ctx, StatusCode::OK, move || {
-        Ok(service::Change {
-            target: target.0,
-            command,
-            reason: read_reason(&change.body.reason)?,
-            cascade: false,
-        })
-    })
-    .await
+    switch(app, target, change, Command::ResumeRamp).await
 }

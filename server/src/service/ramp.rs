@@ -76,8 +76,8 @@ impl Services {
         let waits = self.store.read_first::<_, Failure>(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
             let mut shared = Shared::new(&self.telemetry);
-            let mut facts = seen(tx, &mut shared, (&route, &environment), &rollout, now)?;
-            facts.guards.clone_from(&answers);
+            shared.answers = Some(answers.clone());
+            let facts = seen(tx, &mut shared, (&route, &environment), &rollout, now)?;
             let outlook = Outlook::of(&rollout, &facts);
             Ok(rollout.revision != revision || outlook.and_then(|it| it.now(now)).is_none())
         })?;
@@ -93,7 +93,7 @@ impl Services {
                 return Ok(());
             }
             work.grounds = Map::from_iter([("guards".to_owned(), json!(answers))]);
-            work.answers = Some(answers);
+            work.shared.answers = Some(answers);
             let reason = reason(&rollout);
             let (before, after) = work.run(&route, &environment, &Command::AdvanceRamp, &reason)?;
             if before != after {

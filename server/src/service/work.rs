@@ -33,8 +33,6 @@ pub(super) struct Work<'a, 't> {
     pub(super) shared: Shared,
     /// What the record says besides of what changes: what it was done for.
     pub(super) grounds: Map<String, Value>,
-    /// What guards answered to whoever asked them, in the place of what is on record.
-    pub(super) answers: Option<Vec<GuardReport>>,
     /// What callers report of the routes that are to be promoted.
     pub(super) observed: Observed,
     drafts: Vec<AuditDraft>,
@@ -46,6 +44,8 @@ pub(super) struct Shared {
     telemetry: Arc<TelemetryStore>,
     policies: BTreeMap<PolicyName, Policy>,
     freezes: Option<Vec<Freeze>>,
+    /// What the guards of the one rollout answered to whoever asked them: then nobody asks again.
+    pub(super) answers: Option<Vec<GuardReport>>,
 }
 
 impl Shared {
@@ -55,6 +55,7 @@ impl Shared {
             telemetry: Arc::clone(telemetry),
             policies: BTreeMap::new(),
             freezes: None,
+            answers: None,
         }
     }
 
@@ -80,6 +81,9 @@ impl Shared {
         (route, environment): (&Route, &Environment),
         now: DateTime<Utc>,
     ) -> Result<Option<Vec<GuardReport>>, StoreError> {
+        if let Some(answers) = &self.answers {
+            return Ok(Some(answers.clone()));
+        }
         let guards = self.policy(tx, route)?.guards;
         if guards.is_empty() {
             return Ok(Some(Vec::new()));
@@ -130,7 +134,6 @@ impl<'a, 't> Work<'a, 't> {
             clock,
             shared: Shared::new(telemetry),
             grounds: Map::new(),
-            answers: None,
             observed: Observed::default(),
             drafts: Vec::new(),
             revisions: BTreeMap::new(),
@@ -280,15 +283,7 @@ impl<'a, 't> Work<'a, 't> {
                 self.observed.tell(&mut facts, *to);
                 Ok(facts)
             }
-            _ => {
-                let proof = Proof::default();
-                let mut facts = facts(self.tx, &mut self.shared, place, who, proof)?;
-                if let Some(answers) = &self.answers {
-                    facts.guards.clone_from(answers);
-                    facts.guards_unread = false;
-                }
-                Ok(facts)
-            }
+            _ => facts(self.tx, &mut self.shared, place, who, Proof::default()),
         }
     }
 
