@@ -5,6 +5,7 @@
 )]
 #![forbid(unsafe_code)]
 
+mod authority;
 mod bucket;
 mod decide;
 mod explain;
@@ -18,6 +19,7 @@ mod snapshot;
 mod stage;
 mod table;
 mod warnings;
+mod writers;
 
 #[cfg(feature = "client")]
 mod backoff;
@@ -76,6 +78,8 @@ mod state;
 #[cfg(feature = "client")]
 mod status;
 #[cfg(feature = "client")]
+mod store;
+#[cfg(feature = "client")]
 mod sync;
 #[cfg(feature = "client")]
 mod tending;
@@ -88,6 +92,7 @@ mod transport;
 #[cfg(feature = "client")]
 mod versions;
 
+pub use authority::{Authority, Form, Shift, Token};
 pub use bucket::{BUCKETS, Seed, bucket};
 pub use decide::{Decision, Path, Plan, Reason, Rule, Verdict, decide, plan};
 pub use explain::{Explanation, Layer, explain};
@@ -103,7 +108,7 @@ pub use report::{
     RouteCounts, Slow,
 };
 pub use rollout::{
-    FlagName, InvalidName, InvalidPercent, Mirror, Percent, ReleaseName, Rollout, RouteKey,
+    FlagName, InvalidName, InvalidPercent, Mirror, Next, Percent, ReleaseName, Rollout, RouteKey,
     Setting, Watch,
 };
 pub use snapshot::{
@@ -113,6 +118,11 @@ pub use snapshot::{
 pub use stage::{EnvironmentKind, Stage, UnknownStage};
 pub use table::{Entry, InvalidRequirements, LONGEST_CHAIN, Source, Table};
 pub use warnings::{Warning, warnings};
+pub use writers::{
+    BackfillOrder, BackfillProgress, BackfillStart, BackfillState, Cause, ConsistencyKind,
+    ConsistencyOrder, ConsistencyResult, LONGEST_KEY, MAX_WRITER_BYTES, MOST_KEYS, Repair,
+    RepairState, Step, Unverified, WriterAnswer, WriterOrder, WriterReport, WriterRoute,
+};
 
 #[cfg(feature = "client")]
 pub use breaker::{Breaker, BreakerState};
@@ -133,5 +143,7 @@ pub use pace::Pace;
 pub use route::{Route, RouteSpec};
 #[cfg(feature = "client")]
 pub use status::{ManifestStatus, Mode, Status};
+#[cfg(feature = "client")]
+pub use store::{Checksum, Copied, CopyError, Saved, Store, StoreError};
 #[cfg(feature = "client")]
 pub use totals::{PathStats, RouteStats};

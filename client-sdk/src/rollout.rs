@@ -300,6 +300,33 @@ pub struct Rollout {
     /// What callers count apart.
     #[serde(default, skip_serializing_if = "is_default")]
     pub watch: Watch,
+    /// Counts the times that authority over keys was about to move, or moved: at each hold, and at
+    /// each change that moves keys without one, such as a halt. Writes and copies carry the one under
+    /// which they began.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub generation: u64,
+    /// The flip that is under way: writes of the keys that it moves wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Box<Next>>,
+}
+
+/// What a rollout is to be after a flip, as far as it decides paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// The stage.
+    pub stage: Stage,
+    /// The setting.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub setting: Setting,
+    /// Whether the kill switch is on.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub halted: bool,
+    /// Keys that take the new path whatever the ramp says.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub include: BTreeSet<Box<str>>,
+    /// Keys that take the old path whatever the ramp says.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub exclude: BTreeSet<Box<str>>,
 }
 
 /// What is as usual is not sent: nearly every field of nearly every route.
@@ -322,7 +349,24 @@ impl Rollout {
             ramp_group: None,
             mirror: Mirror::default(),
             watch: Watch::default(),
+            generation: 0,
+            hold: None,
         }
+    }
+
+    /// The rollout as the flip under way would leave it; `None` where none is.
+    #[must_use]
+    pub fn flipped(&self) -> Option<Rollout> {
+        let next = self.hold.as_deref()?.clone();
+        Some(Rollout {
+            stage: next.stage,
+            setting: next.setting,
+            halted: next.halted,
+            include: next.include,
+            exclude: next.exclude,
+            hold: None,
+            ..self.clone()
+        })
     }
 }
 

@@ -117,6 +117,8 @@ impl Tx<'_> {
                     ramp_group: ramp_group.map(Box::from),
                     mirror: rollout.mirror.shares,
                     watch: self.watch(&mut policies, &policy, &numbers, published_at)?,
+                    generation: 0,
+                    hold: None,
                 };
                 Ok((rollout.route, published_at, published))
             })
