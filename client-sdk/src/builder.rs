@@ -9,11 +9,12 @@ use std::time::Duration;
 use crate::cache;
 use crate::client::Client;
 use crate::clock;
-use crate::engine::{Engine, Settings};
+use crate::engine::Engine;
 use crate::instance::Labels;
 use crate::manifest::{InvalidManifestKey, Manifest, ManifestKey};
 use crate::overrides::{self, Overrides};
 use crate::pace::Pace;
+use crate::settings::Settings;
 use crate::transport::{self, Server};
 
 /// Shorter or longer intervals are a mistake, or would overflow a clock.

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::iter::empty;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
@@ -14,43 +13,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::breaker::Breaker;
-use crate::cache::{Cache, Found, Release};
+use crate::cache::{Cache, Found};
 use crate::changes::{Change, Subscribers};
-use crate::instance::Labels;
 use crate::ledger::Ledger;
-use crate::manifest::{Manifest, ManifestError};
 use crate::overrides::Overrides;
-use crate::pace::Pace;
 use crate::published::Published;
 use crate::reporter;
 use crate::rollout::{Rollout, RouteKey};
+use crate::settings::Settings;
 use crate::slot::Slot;
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::state::State;
-use crate::status::{Health, ManifestStatus, Mode};
+use crate::status::{Health, Mode};
 use crate::sync;
-use crate::transport::Server;
 
 /// How long an ending client waits for its threads. A name server or a connection in the making is
 /// not interrupted; then the thread ends by itself soon after.
 const PATIENCE_AT_END: Duration = Duration::from_secs(1);
-
-/// What the builder was told.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) server: Option<Server>,
-    pub(crate) cache_directory: Option<PathBuf>,
-    pub(crate) cache_name: Option<String>,
-    pub(crate) cache_after: Duration,
-    /// The manifest in the binary, or why it is refused; `None` where there is none.
-    pub(crate) manifest: Option<Result<Arc<Manifest>, ManifestError>>,
-    pub(crate) poll_interval: Duration,
-    pub(crate) is_polling_only: bool,
-    /// How the process names itself in its reports; `None` where it makes none.
-    pub(crate) labels: Option<Labels>,
-    pub(crate) pace: Pace,
-}
 
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -330,54 +310,6 @@ impl Engine {
         std::iter::successors(Some(&self.first), |life| {
             life.next.get().map(|next| &**next)
         })
-    }
-}
-
-impl Settings {
-    fn open_cache(&self) -> Option<Cache> {
-        let directory = self.cache_directory.as_ref();
-        let directory = directory.filter(|_| self.server.is_some())?;
-        let release = match &self.manifest {
-            None => Release::Is(None),
-            Some(Ok(manifest)) => {
-                let head = manifest.head();
-                Release::Is(Some(format!("{}:{}", head.release, head.build).into()))
-            }
-            Some(Err(_)) => Release::Unknown,
-        };
-        Some(Cache::new(directory, self.cache_name.as_deref(), release))
-    }
-
-    /// What became of the manifest, as far as a state shows it.
-    pub(crate) fn manifest_status(&self, state: &State) -> ManifestStatus {
-        match (&self.manifest, state.foreign_to_manifest()) {
-            (None, _) => ManifestStatus::None,
-            (Some(Err(error)), _) => ManifestStatus::Refused(error.clone()),
-            (Some(Ok(manifest)), None) => ManifestStatus::Accepted {
-                release: manifest.head().release.clone(),
-                build: manifest.head().build,
-            },
-            (Some(Ok(manifest)), Some(own)) => {
-                let manifest = manifest.head().environment.to_string();
-                let own = own.to_owned();
-                ManifestStatus::Refused(ManifestError::Foreign { manifest, own })
-            }
-        }
-    }
-
-    fn tell_of_manifest(&self, state: &State) {
-        match self.manifest_status(state) {
-            ManifestStatus::None => {}
-            ManifestStatus::Accepted { release, build } => {
-                tracing::info!(%release, build, "manifest is good");
-            }
-            ManifestStatus::Refused(error @ ManifestError::Foreign { .. }) => {
-                tracing::warn!(%error, "manifest has no say");
-            }
-            ManifestStatus::Refused(error) => {
-                tracing::error!(%error, "manifest is refused: the last good state is kept");
-            }
-        }
     }
 }
 

@@ -68,6 +68,8 @@ mod reports;
 #[cfg(feature = "client")]
 mod route;
 #[cfg(feature = "client")]
+mod settings;
+#[cfg(feature = "client")]
 mod slot;
 #[cfg(feature = "client")]
 mod slots;

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::client::Client;
 use crate::decide::Path;
-use crate::engine::{Engine, Settings};
+use crate::engine::Engine;
 use crate::overrides::Overrides;
 use crate::pace::Pace;
 use crate::rollout::{FlagName, Rollout, RouteKey, Setting};
 use crate::route::Route;
+use crate::settings::Settings;
 use crate::slot::Slot;
 use crate::snapshot::{ContentHash, Snapshot, SnapshotError, Version, write_snapshot};
 use crate::stage::{EnvironmentKind, Stage};
