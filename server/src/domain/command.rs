@@ -1,6 +1,7 @@
 //! What somebody wants to happen to a rollout.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use switchover::{Mirror, Percent, Setting, Stage};
 
 use crate::domain::cohort::Uses;
@@ -8,7 +9,8 @@ use crate::domain::exposure::Cohort;
 use crate::domain::ramp::Step;
 
 /// What somebody wants to happen to a rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// One stage forward.
     Promote {

@@ -71,7 +71,7 @@ impl Transition {
 /// What the record keeps of a rollout.
 #[must_use]
 pub fn state(rollout: &Rollout) -> Value {
-    json!({
+    let mut state = json!({
         "stage": rollout.stage,
         "setting": rollout.setting,
         "halt": rollout.halt,
@@ -84,7 +84,11 @@ pub fn state(rollout: &Rollout) -> Value {
         "ramp": rollout.ramp,
         "mirror": rollout.mirror,
         "revision": rollout.revision,
-    })
+    });
+    if let (Value::Object(fields), Some(data)) = (&mut state, rollout.data.told()) {
+        fields.insert("data".to_owned(), json!(data));
+    }
+    state
 }
 
 /// Plans a command against a rollout: the transition, or `None` when nothing would change.

@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod cohort;
 mod command;
 mod door;
+pub mod doubling;
 pub mod drill;
 pub mod environment;
 pub mod estimate;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use switchover::{Mirror, Percent, RouteKey, Setting, Stage};
 
 use crate::domain::cohort::Uses;
+use crate::domain::doubling::Doubling;
 use crate::domain::drill::{Drill, Sight};
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::exposure::{Cohort, Exposure};
@@ -95,6 +96,8 @@ pub struct Rollout {
     pub guard_halts: Vec<DateTime<Utc>>,
     /// What also runs on the other path.
     pub mirror: Mirroring,
+    /// What is known of its two stores, and of who writes them.
+    pub data: Doubling,
     /// Counts its changes.
     pub revision: u64,
     /// When it last changed, by more than its ramp's plan and clock.
@@ -121,6 +124,7 @@ impl Rollout {
             ramp: None,
             guard_halts: Vec::new(),
             mirror: Mirroring::default(),
+            data: Doubling::default(),
             revision: 1,
             changed_at: now,
         }

@@ -103,6 +103,7 @@ impl Tx<'_> {
                 let rollout = Rollout::try_from(row)?;
                 let requires = requires.remove(rollout.route.as_str()).unwrap_or_default();
                 let published_at = counted("rollouts.published_at", published_at)?;
+                let since = rollout.data.counted_since(published_at);
                 let published = switchover::Rollout {
                     flag: read("routes.flag", &flag)?,
                     stage: rollout.stage,
@@ -116,9 +117,9 @@ impl Tx<'_> {
                         .collect::<Result<_, _>>()?,
                     ramp_group: ramp_group.map(Box::from),
                     mirror: rollout.mirror.shares,
-                    watch: self.watch(&mut policies, &policy, &numbers, published_at)?,
-                    generation: 0,
-                    hold: None,
+                    watch: self.watch(&mut policies, &policy, &numbers, since)?,
+                    generation: rollout.data.generation,
+                    hold: rollout.data.hold.map(|hold| Box::new(hold.next)),
                 };
                 Ok((rollout.route, published_at, published))
             })
@@ -136,7 +137,7 @@ impl Tx<'_> {
         policies: &mut BTreeMap<String, (Policy, Watch)>,
         name: &str,
         numbers: &str,
-        published_at: u64,
+        since: u64,
     ) -> Result<Watch, StoreError> {
         if !policies.contains_key(name) {
             let found = self.policy_of_routes(&read("routes.policy", name)?)?;
@@ -156,7 +157,7 @@ impl Tx<'_> {
         // Every change of the rollout begins an epoch of its guards, also one that moves no key, such
         // as a ramp that goes on: callers must tell apart what they count from here on.
         if !policy.guards.is_empty() {
-            watch.since = published_at;
+            watch.since = since;
         }
         watch.slow_ms.truncate(MOST_LIMITS);
         watch.mirror_slow_ms.truncate(MOST_LIMITS);

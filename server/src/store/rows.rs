@@ -181,6 +181,7 @@ pub(super) struct RolloutRow {
     guard_halts: String,
     mirror: Option<String>,
     uses: Option<String>,
+    data: Option<String>,
 }
 
 impl RolloutRow {
@@ -219,6 +220,7 @@ impl RolloutRow {
                 .filter(|uses| **uses != Uses::default())
                 .map(json)
                 .transpose()?,
+            data: rollout.data.told().map(json).transpose()?,
         })
     }
 }
@@ -258,6 +260,7 @@ impl TryFrom<RolloutRow> for Rollout {
             guard_halts: from_json("rollouts.guard_halts", &row.guard_halts)?,
             uses: optional("rollouts.uses", row.uses.as_deref())?.unwrap_or_default(),
             mirror: optional("rollouts.mirror", row.mirror.as_deref())?.unwrap_or_default(),
+            data: optional("rollouts.data", row.data.as_deref())?.unwrap_or_default(),
             revision: counted("rollouts.revision", row.revision)?,
             changed_at: row.changed_at.and_utc(),
         })

@@ -30,7 +30,7 @@ diesel::table! {
         acceptance_until -> Nullable<Timestamp>, revision -> BigInt, published_at -> BigInt,
         changed_at -> Timestamp, demoted_at -> Nullable<Timestamp>, drill -> Text,
         ramp -> Nullable<Text>, ramp_due -> Nullable<Timestamp>, guard_halts -> Text,
-        mirror -> Nullable<Text>, uses -> Nullable<Text>,
+        mirror -> Nullable<Text>, uses -> Nullable<Text>, data -> Nullable<Text>,
     }
 }
 diesel::table! {
