@@ -22,6 +22,8 @@ mod warnings;
 mod writers;
 
 #[cfg(feature = "client")]
+mod backfill;
+#[cfg(feature = "client")]
 mod backoff;
 #[cfg(feature = "client")]
 mod breaker;
@@ -44,6 +46,8 @@ mod clock;
 #[cfg(feature = "client")]
 mod counters;
 #[cfg(feature = "client")]
+mod doubled;
+#[cfg(feature = "client")]
 mod engine;
 #[cfg(feature = "client")]
 mod events;
@@ -59,6 +63,8 @@ mod ledger;
 mod outbox;
 #[cfg(feature = "client")]
 mod pace;
+#[cfg(feature = "client")]
+mod progress;
 #[cfg(feature = "client")]
 mod published;
 #[cfg(feature = "client")]
@@ -127,6 +133,8 @@ pub use writers::{
 };
 
 #[cfg(feature = "client")]
+pub use backfill::{Backfill, BackfillError, BackfillReport};
+#[cfg(feature = "client")]
 pub use breaker::{Breaker, BreakerState};
 #[cfg(feature = "client")]
 pub use builder::{ClientBuilder, StartError};
@@ -141,6 +149,8 @@ pub use key::Key;
 #[cfg(feature = "client")]
 #[doc(hidden)]
 pub use pace::Pace;
+#[cfg(feature = "client")]
+pub use progress::{BackfillStatus, Progress, TerminalProgress};
 #[cfg(feature = "client")]
 pub use route::{Route, RouteSpec};
 #[cfg(feature = "client")]

@@ -260,7 +260,17 @@ impl<'a, S: Store> Side<'a, S> {
 
     fn keys_after(&self, key: Option<&str>, limit: usize) -> Result<Vec<String>, CopyError> {
         let keys = self.store.keys_after(key, limit);
-        keys.map_err(|error| failed(self.load, error))
+        let keys = keys.map_err(|error| failed(self.load, error))?;
+        // A database that sorts text by a language's rules would have keys left out in silence.
+        let mut before = key;
+        for next in &keys {
+            if before.is_some_and(|before| before >= next.as_str()) {
+                let why = "its keys are not in the ascending order of their bytes";
+                return Err(failed(self.load, why.into()));
+            }
+            before = Some(next);
+        }
+        Ok(keys)
     }
 
     fn checksum(
