@@ -128,6 +128,14 @@ impl Authority {
         Token { generation }
     }
 
+    /// Begins a copy that a hold has to wait for although it begins after it: that of a repair, for a
+    /// key that is about to move.
+    pub fn begin_before(&mut self) -> Token {
+        let generation = self.form.generation.saturating_sub(1);
+        *self.under_way.entry(generation).or_default() += 1;
+        Token { generation }
+    }
+
     /// Ends it. Whether authority may have moved in the meantime without having waited for it: then
     /// the key is at risk if its authority is another one now.
     pub fn end(&mut self, token: Token) -> bool {
@@ -208,6 +216,16 @@ mod tests {
         assert_eq!(authority.drained(), None);
         assert!(!authority.end(write));
         assert_eq!(authority.drained(), Some(3));
+    }
+
+    #[test]
+    fn a_hold_waits_for_a_repair_that_begins_within_it() {
+        let mut authority = Authority::new(form(2, true));
+        assert_eq!(authority.drained(), Some(2));
+        let repair = authority.begin_before();
+        assert_eq!(authority.drained(), None);
+        authority.end(repair);
+        assert_eq!(authority.drained(), Some(2));
     }
 
     #[test]

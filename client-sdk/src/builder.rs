@@ -221,7 +221,8 @@ impl ClientBuilder {
         };
         let settings = Settings {
             server,
-            labels: self.reports.then_some(labels),
+            labels,
+            reports: self.reports,
             manifest,
             cache_directory: self.cache_directory,
             cache_name: self.cache_name,

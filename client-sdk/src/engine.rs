@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use crate::breaker::Breaker;
 use crate::cache::{Cache, Found};
 use crate::changes::{Change, Subscribers};
+use crate::instance::Identity;
+use crate::keeper::{DataRoutes, Keeper};
 use crate::ledger::Ledger;
 use crate::overrides::Overrides;
 use crate::published::Published;
@@ -26,6 +28,7 @@ use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::status::{Health, Mode};
+use crate::store::Pair;
 use crate::sync;
 
 /// How long an ending client waits for its threads. A name server or a connection in the making is
@@ -56,6 +59,9 @@ pub(crate) struct Life {
     /// What is reported and what is not yet; `None` where nothing is.
     ledger: Option<Mutex<Ledger>>,
     reporter: Mutex<Option<reporter::Thread>>,
+    data: DataRoutes,
+    /// Who this process is; found out when it is first asked for.
+    identity: OnceLock<Arc<Identity>>,
     next: OnceLock<Box<Life>>,
 }
 
@@ -128,6 +134,7 @@ impl Engine {
                 Some(next) => {
                     state = Arc::new(next);
                     writer.set(Arc::clone(&state));
+                    life.data.apply(&state);
                 }
                 None => warn_of_another_stage(&state, key, rollout),
             }
@@ -139,6 +146,17 @@ impl Engine {
         drop(writer);
         warn_of_overrides(&state, key);
         slot
+    }
+
+    /// This process's share of a data route, begun if need be.
+    pub(crate) fn keeper(self: &Arc<Self>, slot: &Arc<Slot>, pair: &Arc<dyn Pair>) -> Arc<Keeper> {
+        let data = &self.life().data;
+        if let Some(keeper) = data.find(slot.key()) {
+            return keeper;
+        }
+        // While no state is applied.
+        let writer = self.last_life().state.writer();
+        data.find_or_add(slot, pair, writer.get())
     }
 
     fn set_breaker(self: &Arc<Self>, slot: &Slot, breaker: &Breaker) {
@@ -175,6 +193,7 @@ impl Engine {
             ledger.change(&before, &state);
         }
         writer.set(Arc::clone(&state));
+        life.data.apply(&state);
         for slot in self.slots() {
             slot.publish(state.plan(slot.key()));
         }
@@ -293,6 +312,12 @@ impl Engine {
         }
     }
 
+    /// Who this process is, as it reports itself.
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        let identity = &self.last_life().identity;
+        Arc::clone(identity.get_or_init(|| Arc::new(Identity::new(&self.settings.labels))))
+    }
+
     /// What this process reports and what not yet; `None` where it reports nothing.
     pub(crate) fn ledger(&self) -> Option<MutexGuard<'_, Ledger>> {
         self.last_life().ledger.as_ref().map(lock)
@@ -320,7 +345,7 @@ impl Life {
         cache: Option<Cache>,
         slots: impl Iterator<Item = &'a Arc<Slot>>,
     ) -> Life {
-        let reports = settings.server.is_some() && settings.labels.is_some();
+        let reports = settings.server.is_some() && settings.reports;
         Life {
             ledger: reports.then(|| Mutex::new(Ledger::of(slots, &state))),
             reporter: Mutex::new(None),
@@ -334,6 +359,8 @@ impl Life {
             heard: Condvar::new(),
             cache: Mutex::new(cache),
             thread: Mutex::new(None),
+            data: DataRoutes::default(),
+            identity: OnceLock::new(),
             next: OnceLock::new(),
         }
     }

@@ -43,6 +43,16 @@ impl Identity {
         }
     }
 
+    /// Its id, which no other process has.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What people know it by.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How it is now.
     pub(crate) fn instance(&self, state: &State) -> Instance {
         Instance {

@@ -44,7 +44,11 @@ mod client;
 #[cfg(feature = "client")]
 mod clock;
 #[cfg(feature = "client")]
+mod copying;
+#[cfg(feature = "client")]
 mod counters;
+#[cfg(feature = "client")]
+mod data;
 #[cfg(feature = "client")]
 mod doubled;
 #[cfg(feature = "client")]
@@ -52,9 +56,13 @@ mod engine;
 #[cfg(feature = "client")]
 mod events;
 #[cfg(feature = "client")]
+mod gate;
+#[cfg(feature = "client")]
 mod histogram;
 #[cfg(feature = "client")]
 mod instance;
+#[cfg(feature = "client")]
+mod keeper;
 #[cfg(feature = "client")]
 mod key;
 #[cfg(feature = "client")]
@@ -99,6 +107,8 @@ mod totals;
 mod transport;
 #[cfg(feature = "client")]
 mod versions;
+#[cfg(feature = "client")]
+mod write;
 
 pub use authority::{Authority, Form, Shift, Token};
 pub use bucket::{BUCKETS, Seed, bucket};
@@ -145,6 +155,8 @@ pub use changes::{Change, Subscription};
 #[cfg(feature = "client")]
 pub use client::Client;
 #[cfg(feature = "client")]
+pub use data::{DataRoute, StoresError};
+#[cfg(feature = "client")]
 pub use key::Key;
 #[cfg(feature = "client")]
 #[doc(hidden)]
@@ -159,3 +171,5 @@ pub use status::{ManifestStatus, Mode, Status};
 pub use store::{Checksum, Copied, CopyError, Saved, Store, StoreError};
 #[cfg(feature = "client")]
 pub use totals::{PathStats, RouteStats};
+#[cfg(feature = "client")]
+pub use write::{InvalidKey, ReadyWrite, Write, WriteError, WriteWithOld};

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
-use crate::instance::Identity;
 use crate::reports::Reports;
 use crate::tending::Tending;
 use crate::transport::Transport;
@@ -33,10 +32,10 @@ type Flush = Sender<bool>;
 pub(crate) fn start(engine: Arc<Engine>) -> std::io::Result<Thread> {
     let settings = engine.settings();
     let pace = settings.pace;
-    let server = settings.server.as_ref().zip(settings.labels.as_ref());
-    let reports = server.map(|(server, labels)| {
+    let server = settings.server.as_ref().filter(|_| settings.reports);
+    let reports = server.map(|server| {
         let transport = Transport::new(server.clone(), pace);
-        Reports::new(Arc::clone(&engine), transport, Identity::new(labels), pace)
+        Reports::new(Arc::clone(&engine), transport, engine.identity(), pace)
     });
     let agent = reports.as_ref().map(Reports::agent);
     let (orders, received) = mpsc::channel();

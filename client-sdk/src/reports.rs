@@ -22,7 +22,7 @@ use crate::transport::{Failure, ReportFailure, Transport};
 pub(crate) struct Reports {
     engine: Arc<Engine>,
     transport: Transport,
-    identity: Identity,
+    identity: Arc<Identity>,
     pace: Pace,
     outbox: Outbox,
     backoff: Backoff,
@@ -43,7 +43,7 @@ impl Reports {
     pub(crate) fn new(
         engine: Arc<Engine>,
         transport: Transport,
-        identity: Identity,
+        identity: Arc<Identity>,
         pace: Pace,
     ) -> Reports {
         let now = Instant::now();

@@ -23,8 +23,10 @@ pub(crate) struct Settings {
     pub(crate) manifest: Option<Result<Arc<Manifest>, ManifestError>>,
     pub(crate) poll_interval: Duration,
     pub(crate) is_polling_only: bool,
-    /// How the process names itself in its reports; `None` where it makes none.
-    pub(crate) labels: Option<Labels>,
+    /// How the process names itself.
+    pub(crate) labels: Labels,
+    /// Whether it reports what it counts.
+    pub(crate) reports: bool,
     pub(crate) pace: Pace,
 }
 

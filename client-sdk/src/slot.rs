@@ -5,7 +5,7 @@
 //! read by all.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::breaker::{Breaker, Fuse, Probe};
 use crate::bucket::{Seed, bucket};
@@ -69,6 +69,8 @@ pub(crate) struct Slot {
     counters: Counters,
     /// Where the code gives the route a breaker.
     fuse: OnceLock<Box<Fuse>>,
+    /// Whether the code has given the route its stores.
+    has_stores: AtomicBool,
 }
 
 /// Alone on its cache lines (two, because they are fetched in pairs): what other threads write next
@@ -93,6 +95,7 @@ impl Slot {
             forces: AtomicU32::new(0),
             counters: Counters::new(),
             fuse: OnceLock::new(),
+            has_stores: AtomicBool::new(false),
         }
     }
 
@@ -103,6 +106,11 @@ impl Slot {
     /// The seed of the route's own key.
     pub(crate) fn seed(&self) -> Seed {
         self.seed
+    }
+
+    /// Takes the right to give the route its stores: only the first has it.
+    pub(crate) fn take_stores(&self) -> bool {
+        !self.has_stores.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -250,7 +250,7 @@ impl State {
 
     /// The first layer that says something about a route decides it, also where what it says is a
     /// newer server's and means the old path.
-    fn table_of(&self, route: &str) -> &Table {
+    pub(crate) fn table_of(&self, route: &str) -> &Table {
         let knows = |table: &&Arc<Table>| table.get(route).is_some();
         self.tables().find(knows).unwrap_or(&self.empty)
     }

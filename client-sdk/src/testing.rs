@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::client::Client;
 use crate::decide::Path;
 use crate::engine::Engine;
+use crate::instance::Labels;
 use crate::overrides::Overrides;
 use crate::pace::Pace;
 use crate::rollout::{FlagName, Rollout, RouteKey, Setting};
@@ -110,7 +111,12 @@ impl TestClient {
             cache_after: std::time::Duration::MAX,
             poll_interval: std::time::Duration::MAX,
             is_polling_only: false,
-            labels: None,
+            labels: Labels {
+                name: None,
+                application: "test".to_owned(),
+                version: "test".to_owned(),
+            },
+            reports: false,
             pace: Pace::default(),
         };
         TestClient {

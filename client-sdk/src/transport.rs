@@ -14,6 +14,7 @@ use crate::builder::StartError;
 use crate::pace::Pace;
 use crate::snapshot::{MAX_SNAPSHOT_BYTES, SnapshotError, Version};
 use crate::versions::Refusal;
+use crate::writers::MAX_WRITER_BYTES;
 
 /// The most that is read of what the server answers to a report, in bytes.
 const MOST_SAID: u64 = 4 * 1024;
@@ -154,7 +155,7 @@ impl Failure {
     }
 }
 
-/// Why a batch was not counted.
+/// Why what was sent was not taken.
 #[derive(Debug)]
 pub(crate) enum ReportFailure {
     /// It never will be: the server says what is wrong with it.
@@ -278,24 +279,34 @@ impl Transport {
 
     /// Hands over a batch of what was counted.
     pub(crate) fn report(&self, batch: &[u8]) -> Result<(), ReportFailure> {
+        self.post("/sdk/v1/telemetry", batch, MOST_SAID).map(drop)
+    }
+
+    /// Tells the server something about data routes, and gives what it answers.
+    pub(crate) fn tell(&self, path: &str, body: &[u8]) -> Result<String, ReportFailure> {
+        let most = u64::try_from(MAX_WRITER_BYTES).unwrap_or(u64::MAX);
+        self.post(path, body, most)
+    }
+
+    fn post(&self, path: &str, body: &[u8], most: u64) -> Result<String, ReportFailure> {
         let response = self
             .agent
-            .post(format!("{}/sdk/v1/telemetry", self.server.url))
+            .post(format!("{}{path}", self.server.url))
             .header(header::AUTHORIZATION, self.server.authorization.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .config()
             .timeout_send_body(Some(self.pace.answer))
             .build()
-            .send(batch);
+            .send(body);
         let mut response =
             response.map_err(|error| ReportFailure::Later(Failure::from_request(&error)))?;
         let status = response.status().as_u16();
         let failure = Failure::from_status(&response);
         // What the server says besides; a connection is used again only once it was read.
-        let body = response.body_mut().with_config().limit(MOST_SAID);
-        let said = body.read_to_string().unwrap_or_default();
+        let said = response.body_mut().with_config().limit(most);
+        let said = said.read_to_string().unwrap_or_default();
         match status {
-            200..=299 => Ok(()),
+            200..=299 => Ok(said),
             400 | 413 | 422 => Err(ReportFailure::Refused(format!("{status} {said}"))),
             _ => Err(ReportFailure::Later(failure)),
         }

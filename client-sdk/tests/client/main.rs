@@ -19,10 +19,12 @@ mod manifest;
 mod reports;
 mod server;
 mod slow;
+mod stores;
 mod testing;
 mod tls;
 #[path = "../vectors/mod.rs"]
 mod vectors;
+mod writes;
 
 const OFF: &str = r#"{"flag":"GITALY_BLAME","stage":"opt_in","setting":{"mode":"off"}}"#;
 const ON: &str = r#"{"flag":"GITALY_BLAME","stage":"opt_in","setting":{"mode":"on"}}"#;

@@ -1,0 +1,98 @@
+//! A route whose rows are in two stores.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::keeper::Keeper;
+use crate::key::Key;
+use crate::route::Route;
+use crate::store::{Both, Pair, Store};
+use crate::write::Write;
+
+/// A route with its two stores: what is written by it is copied to the other store, as the route's
+/// mirror says. Made by [`Route::stores`]. Cheap to clone.
+#[derive(Clone)]
+pub struct DataRoute {
+    route: Route,
+    pair: Arc<dyn Pair>,
+}
+
+/// Why a route does not get its stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoresError {
+    /// No route has such a key.
+    InvalidRoute,
+    /// It has its stores: register them once, and keep the handle or clones of it.
+    Registered,
+}
+
+impl fmt::Display for StoresError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StoresError::InvalidRoute => "no route has such a key",
+            StoresError::Registered => "the route has its stores already",
+        })
+    }
+}
+
+impl std::error::Error for StoresError {}
+
+impl Route {
+    /// Gives the route its old store and its new one, once per process. From then on this process is
+    /// known to write the route: flips of its keys wait for it.
+    ///
+    /// # Errors
+    /// When the route has its stores already, or a key that no route has.
+    pub fn stores<O, N>(&self, old: O, new: N) -> Result<DataRoute, StoresError>
+    where
+        O: Store,
+        N: Store<Row = O::Row>,
+    {
+        if self.key().parse::<crate::rollout::RouteKey>().is_err() {
+            return Err(StoresError::InvalidRoute);
+        }
+        if !self.slot().take_stores() {
+            return Err(StoresError::Registered);
+        }
+        let both = Both {
+            old: Arc::new(old),
+            new: Arc::new(new),
+        };
+        let data = DataRoute {
+            route: self.clone(),
+            pair: Arc::new(both),
+        };
+        data.keeper();
+        Ok(data)
+    }
+}
+
+impl DataRoute {
+    /// A write of one key: give it what writes to the old store, then what writes to the new one, then
+    /// run it.
+    ///
+    /// Ramp and mirror go by the key, so it names what is written: at least one byte and at most
+    /// [`LONGEST_KEY`](crate::LONGEST_KEY). Environment variables and the breaker do not apply to it.
+    #[must_use = "a write does nothing until it is run"]
+    pub fn write<K: Key>(&self, key: K) -> Write<'_> {
+        key.with(|key| Write::new(self, key))
+    }
+
+    /// The route.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// This process's share of it, begun if need be: a forked child has its own.
+    pub(crate) fn keeper(&self) -> Arc<Keeper> {
+        self.route.engine().keeper(self.route.slot(), &self.pair)
+    }
+}
+
+impl fmt::Debug for DataRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DataRoute").field(&self.route.key()).finish()
+    }
+}

@@ -1,0 +1,317 @@
+//! Where every write of a data route begins: which store is a key's authority now, and whether the key
+//! is about to move.
+//!
+//! The state that decides and the [`Authority`] that counts change together, under one lock, when a
+//! snapshot is applied. So whatever began before it carries the generation before it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::authority::{Authority, Form, Shift, Token};
+use crate::bucket::{Seed, bucket};
+use crate::decide::{Path, Reason, decide};
+use crate::overrides::Overrides;
+use crate::rollout::{Percent, Rollout};
+use crate::state::State;
+use crate::table::{Entry, Table};
+
+/// How long a write waits for its key to have moved.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(crate) struct Gate {
+    route: Box<str>,
+    inner: Mutex<Inner>,
+    /// A snapshot was applied.
+    applied: Condvar,
+}
+
+#[derive(Debug)]
+struct Inner {
+    authority: Authority,
+    deciding: Deciding,
+    /// Futures that wait for a key to have moved, and for how long.
+    waiters: BTreeMap<u64, (Waker, Instant)>,
+    next_waiter: u64,
+}
+
+/// What one state says about a data route.
+#[derive(Debug)]
+struct Deciding {
+    state: Arc<State>,
+    /// What the flip under way would make of it; empty where none is.
+    next: Vec<Table>,
+    /// None: they do not apply to writes of data routes.
+    overrides: Overrides,
+}
+
+/// A key's authority, as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) path: Path,
+    /// Whether a ramp's share has chosen it.
+    pub(crate) is_by_ramp: bool,
+    /// Whether its writes are copied to the other side.
+    pub(crate) is_mirrored: bool,
+    /// Whether it has another authority after the flip under way.
+    pub(crate) moves: bool,
+}
+
+/// What has begun: it keeps flips of its time waiting until it is [ended](Gate::end).
+#[derive(Debug)]
+#[must_use = "what has begun is to be ended"]
+pub(crate) struct Begun {
+    token: Token,
+    pub(crate) place: Place,
+    /// What closures and stores are told.
+    pub(crate) generation: u64,
+}
+
+/// How a data route stands in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) form: Form,
+    /// The generation whose hold nothing that is under way keeps waiting.
+    pub(crate) drained: Option<u64>,
+    pub(crate) under_way: u64,
+}
+
+impl Gate {
+    pub(crate) fn new(route: &str, state: Arc<State>) -> Gate {
+        let deciding = Deciding::new(route, state);
+        Gate {
+            inner: Mutex::new(Inner {
+                authority: Authority::new(deciding.form(route)),
+                deciding,
+                waiters: BTreeMap::new(),
+                next_waiter: 0,
+            }),
+            route: route.into(),
+            applied: Condvar::new(),
+        }
+    }
+
+    /// Decides by this state from now on, and lets those look again who wait.
+    pub(crate) fn apply(&self, state: &Arc<State>) -> Shift {
+        let deciding = Deciding::new(&self.route, Arc::clone(state));
+        let mut inner = self.lock();
+        let shift = inner.authority.apply(deciding.form(&self.route));
+        inner.deciding = deciding;
+        let waiters = std::mem::take(&mut inner.waiters);
+        drop(inner);
+        self.applied.notify_all();
+        for (waker, _) in waiters.into_values() {
+            waker.wake();
+        }
+        shift
+    }
+
+    /// Where a key's writes go now.
+    pub(crate) fn place(&self, key: &str) -> Place {
+        self.lock().deciding.place(&self.route, key, None)
+    }
+
+    /// Begins a write or a copy of a key. One that is about to move is waited for, and given up when
+    /// that takes too long.
+    pub(crate) fn begin(
+        &self,
+        key: &str,
+        forced: Option<Path>,
+        patience: Duration,
+    ) -> Option<Begun> {
+        let mut inner = self.lock();
+        let mut until = None;
+        loop {
+            if let Some(begun) = inner.begin(&self.route, key, forced) {
+                return Some(begun);
+            }
+            let now = Instant::now();
+            let left = until
+                .get_or_insert(now + patience)
+                .saturating_duration_since(now);
+            if left.is_zero() {
+                return None;
+            }
+            let waited = self.applied.wait_timeout(inner, left);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Begins it, or has the waker called when it is worth another try; the place says where the
+    /// waker is kept.
+    pub(crate) fn begin_or_wake(
+        &self,
+        key: &str,
+        forced: Option<Path>,
+        (waker, until): (&Waker, Instant),
+    ) -> Result<Begun, u64> {
+        let mut inner = self.lock();
+        if let Some(begun) = inner.begin(&self.route, key, forced) {
+            return Ok(begun);
+        }
+        let place = inner.next_waiter;
+        inner.next_waiter += 1;
+        inner.waiters.insert(place, (waker.clone(), until));
+        Err(place)
+    }
+
+    /// Forgets a waker.
+    pub(crate) fn forget(&self, place: u64) {
+        self.lock().waiters.remove(&place);
+    }
+
+    /// Wakes those whose time is over, and says when the next one's is.
+    pub(crate) fn wake_due(&self, now: Instant) -> Option<Instant> {
+        let mut inner = self.lock();
+        let waiters = std::mem::take(&mut inner.waiters);
+        let (due, waits) = waiters
+            .into_iter()
+            .partition(|(_, (_, until))| *until <= now);
+        inner.waiters = waits;
+        let next = inner.waiters.values().map(|(_, until)| *until).min();
+        drop(inner);
+        let due: BTreeMap<u64, (Waker, Instant)> = due;
+        for (waker, _) in due.into_values() {
+            waker.wake();
+        }
+        next
+    }
+
+    /// Begins the copy of a repair, also of a key that is about to move: the flip waits for it.
+    pub(crate) fn begin_repair(&self, key: &str) -> Begun {
+        let mut inner = self.lock();
+        let place = inner.deciding.place(&self.route, key, None);
+        let generation = inner.authority.form().generation;
+        let token = match inner.authority.begin(place.moves) {
+            Some(token) => token,
+            None => inner.authority.begin_before(),
+        };
+        Begun {
+            token,
+            place,
+            generation,
+        }
+    }
+
+    /// Begins a copy on behalf of a write that has not ended yet.
+    pub(crate) fn branch(&self, of: &Begun) -> Begun {
+        Begun {
+            token: self.lock().authority.branch(&of.token),
+            place: of.place,
+            generation: of.generation,
+        }
+    }
+
+    /// Whether a key has another authority than it had when this began.
+    pub(crate) fn has_moved(&self, key: &str, begun: &Begun) -> bool {
+        self.place(key).path != begun.place.path
+    }
+
+    /// Ends it. Whether a flip may have waited for that.
+    pub(crate) fn end(&self, begun: Begun) -> bool {
+        let mut inner = self.lock();
+        inner.authority.end(begun.token);
+        inner.authority.drained().is_some()
+    }
+
+    /// Whether any of these keys is about to move.
+    pub(crate) fn moves_any<'k>(&self, mut keys: impl Iterator<Item = &'k str>) -> bool {
+        let inner = self.lock();
+        let moves = |key| inner.deciding.place(&self.route, key, None).moves;
+        !inner.deciding.next.is_empty() && keys.any(moves)
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        let inner = self.lock();
+        Standing {
+            form: inner.authority.form(),
+            drained: inner.authority.drained(),
+            under_way: inner.authority.under_way(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn begin(&mut self, route: &str, key: &str, forced: Option<Path>) -> Option<Begun> {
+        let place = self.deciding.place(route, key, forced);
+        let token = self.authority.begin(place.moves)?;
+        let generation = token.generation();
+        Some(Begun {
+            token,
+            place,
+            generation,
+        })
+    }
+}
+
+impl Deciding {
+    fn new(route: &str, state: Arc<State>) -> Deciding {
+        Deciding {
+            next: next(state.table_of(route), route),
+            overrides: Overrides::none(),
+            state,
+        }
+    }
+
+    fn rollout(&self, route: &str) -> Option<&Rollout> {
+        self.state.table_of(route).rollout(route)
+    }
+
+    fn form(&self, route: &str) -> Form {
+        self.rollout(route).map(Form::of).unwrap_or_default()
+    }
+
+    fn place(&self, route: &str, key: &str, forced: Option<Path>) -> Place {
+        let now = |table: &Table| decide(table, route, &self.overrides, Some(key));
+        let decision = now(self.state.table_of(route));
+        let moves = |next: &Table| now(next).path != decision.path;
+        let path = forced.unwrap_or(decision.path);
+        let rollout = self.rollout(route);
+        Place {
+            path,
+            is_by_ramp: forced.is_none()
+                && matches!(decision.reason, Reason::RampIn | Reason::RampOut),
+            is_mirrored: rollout.is_some_and(|rollout| is_mirrored(route, rollout, key, path)),
+            moves: forced.is_none() && self.next.iter().any(moves),
+        }
+    }
+}
+
+/// A key whose authority is new is mirrored always, else it could not go back.
+fn is_mirrored(route: &str, rollout: &Rollout, key: &str, path: Path) -> bool {
+    let share = rollout.mirror.write;
+    let name = rollout.ramp_group.as_deref().unwrap_or(route);
+    let is_below = || bucket(Seed::of(name), key.as_bytes()) < share.thousandths();
+    share > Percent::ZERO && (path == Path::New || is_below())
+}
+
+/// What a table becomes when the route's flip is made alone, and when all flips under way are: routes
+/// that it requires may flip with it.
+fn next(table: &Table, route: &str) -> Vec<Table> {
+    if !table.rollout(route).is_some_and(|own| own.hold.is_some()) {
+        return Vec::new();
+    }
+    let flipped = |only: Option<&str>| {
+        let mut entries = table.entries().clone();
+        for (key, entry) in &mut entries {
+            if only.is_none_or(|only| only == key.as_str())
+                && let Entry::Known(rollout) = entry
+                && let Some(flipped) = rollout.flipped()
+            {
+                *rollout = Arc::new(flipped);
+            }
+        }
+        // What the routes require stays the same, so it can still be decided.
+        Table::new(table.source(), table.kind(), entries).ok()
+    };
+    [Some(route), None]
+        .into_iter()
+        .filter_map(flipped)
+        .collect()
+}
