@@ -14,7 +14,7 @@ use crate::instance::Labels;
 use crate::manifest::{InvalidManifestKey, Manifest, ManifestKey};
 use crate::overrides::{self, Overrides};
 use crate::pace::Pace;
-use crate::settings::Settings;
+use crate::settings::{MIRROR_THREADS, Settings};
 use crate::transport::{self, Server};
 
 /// Shorter or longer intervals are a mistake, or would overflow a clock.
@@ -39,6 +39,7 @@ pub struct ClientBuilder {
     application: Option<(String, String)>,
     reports: bool,
     pace: Pace,
+    mirror_threads: usize,
 }
 
 impl ClientBuilder {
@@ -59,6 +60,7 @@ impl ClientBuilder {
             application: None,
             reports: true,
             pace: Pace::default(),
+            mirror_threads: MIRROR_THREADS,
         }
     }
 
@@ -174,6 +176,15 @@ impl ClientBuilder {
         self
     }
 
+    /// The most threads that run shadow reads, and as many again for copies of writes: 16 unless you
+    /// say otherwise, one at least. They start when they are first needed; each can be held up for
+    /// ever by an implementation that hangs. What exceeds them waits for its turn up to its deadline,
+    /// 1,024 of each at most, and what exceeds that is dropped and counted.
+    pub fn mirror_threads(mut self, threads: usize) -> ClientBuilder {
+        self.mirror_threads = threads.max(1);
+        self
+    }
+
     /// For this crate's own tests.
     #[doc(hidden)]
     pub fn pace(mut self, pace: Pace) -> ClientBuilder {
@@ -230,6 +241,7 @@ impl ClientBuilder {
             poll_interval: self.poll_interval,
             is_polling_only: self.is_polling_only,
             pace: self.pace,
+            mirror_threads: self.mirror_threads,
         };
         let overrides = self
             .overrides

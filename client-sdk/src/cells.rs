@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::decide::Path;
-use crate::histogram::{Bucket, Buckets};
+use crate::histogram::{Bucket, Buckets, Room};
 use crate::latency::PER_OCTAVE;
 use crate::slow::{OpenCall, Place, of};
 use crate::totals::Totals;
@@ -113,6 +113,15 @@ impl PathCells {
         }
     }
 
+    /// Counts a call where any thread may.
+    pub(crate) fn add_shared(&self, ended: Ended, bucket: Bucket, room: &Room) {
+        let add = |cell: &AtomicU64| {
+            cell.fetch_add(1, Ordering::Release);
+        };
+        self.count(ended, add);
+        self.latency.get_or_add_within(bucket, room).map(add);
+    }
+
     #[inline]
     pub(crate) fn outcome(&self, outcome: Outcome) -> Option<&AtomicU64> {
         match outcome {
@@ -137,7 +146,7 @@ impl PathCells {
         stats.cancelled += self.cancelled.load(Ordering::Relaxed);
     }
 
-    pub(crate) fn take(&self, other: &PathCells) {
+    pub(crate) fn take(&self, other: &PathCells, room: &Room) {
         for (mine, theirs) in [
             (&self.errors, &other.errors),
             (&self.panics, &other.panics),
@@ -148,7 +157,7 @@ impl PathCells {
             mine.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         for (bucket, count) in other.latency.counted() {
-            if let Some(cell) = self.latency.get_or_add(bucket) {
+            if let Some(cell) = self.latency.get_or_add_within(bucket, room) {
                 cell.fetch_add(count, Ordering::Relaxed);
             }
         }

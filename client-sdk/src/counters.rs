@@ -14,23 +14,28 @@ use std::time::{Duration, Instant};
 use crate::cells::{Cells, Ended, OCTAVE_BYTES, PATHS, PathCells, add_own, places};
 use crate::clock::Started;
 use crate::decide::Path;
-use crate::histogram::Bucket;
-use crate::latency::OCTAVES;
+use crate::histogram::{Bucket, Room};
 use crate::ledger::ACCOUNT_BYTES;
+use crate::mirror::{MIRROR_BYTES, MirrorCounters, Run};
 use crate::slow::{OpenCall, Place, SHARED_PLACES, SlowCalls, of};
-use crate::totals::{RouteStats, Totals};
+use crate::totals::{PerRole, RouteStats, Totals};
 
 /// The most memory that one route's counters take, with its account in the ledger.
 const MOST_BYTES: usize = 64 * 1024;
 /// Threads with cells of their own, per route.
 const MOST_THREADS: usize = 16;
-/// What the threads of one route may have of their own: what the shared cells and the account, with all
-/// octaves of both paths, leave.
+/// Octaves that the shared cells of both paths and those of the mirror may have between them, beside
+/// the first of each: twice as much time from the shortest call to the longest, each. All latencies from
+/// a microsecond to ten seconds take 24.
+const MOST_OCTAVES: usize = 54;
+/// What the threads of one route may have of their own: what the shared cells, the mirror's and the
+/// account leave. Each octave of latencies is there twice: as counted, and as booked.
 const MOST_OWN_BYTES: usize = MOST_BYTES
     - size_of::<Counters>()
     - ACCOUNT_BYTES
+    - MIRROR_BYTES
     - SHARED_PLACES * size_of::<Place>()
-    - 4 * OCTAVES * OCTAVE_BYTES
+    - 2 * (MOST_OCTAVES + 4) * OCTAVE_BYTES
     - MOST_THREADS * (size_of::<Cells>() + size_of::<Arc<Cells>>());
 
 #[derive(Debug)]
@@ -40,7 +45,10 @@ pub(crate) struct Counters {
     threads: Mutex<Vec<Arc<Cells>>>,
     /// What of [`MOST_OWN_BYTES`] is in use.
     own_bytes: AtomicUsize,
+    /// For the latencies of the shared cells and of the mirror.
+    room: Room,
     slow: SlowCalls,
+    mirror: MirrorCounters,
 }
 
 /// Where a call that is under way can be seen.
@@ -69,7 +77,9 @@ impl Counters {
             shared: [PathCells::new(), PathCells::new()],
             threads: Mutex::new(Vec::new()),
             own_bytes: AtomicUsize::new(0),
+            room: Room::new(MOST_OCTAVES),
             slow: SlowCalls::new(),
+            mirror: MirrorCounters::new(),
         }
     }
 
@@ -197,12 +207,17 @@ impl Counters {
             add_own(cell);
             return;
         }
-        let add_shared = |cell: &AtomicU64| {
-            cell.fetch_add(1, Ordering::Release);
-        };
-        let cells = of(&self.shared, ended.path);
-        cells.count(ended, add_shared);
-        cells.latency.get_or_add(bucket).map(add_shared);
+        of(&self.shared, ended.path).add_shared(ended, bucket, &self.room);
+    }
+
+    /// Counts a run beside a call that has ended.
+    pub(crate) fn end_run(&self, run: Run) {
+        self.mirror.end(run, &self.room);
+    }
+
+    /// What is counted of runs beside calls.
+    pub(crate) fn mirror(&self) -> &MirrorCounters {
+        &self.mirror
     }
 
     #[cfg(test)]
@@ -245,20 +260,26 @@ impl Counters {
         let threads = self.threads();
         let threads = threads.as_deref().map_or(&[][..], Vec::as_slice);
         let [old, new] = self.sum(threads);
+        let [old_mirror, new_mirror] = self.mirror.stats();
         RouteStats {
             old: old.stats,
             new: new.stats,
+            old_mirror,
+            new_mirror,
+            mismatching_keys: self.mirror.mismatching_keys(),
         }
     }
 
-    /// Adds up what all threads have counted, on the old path and on the new one; `None` where that
-    /// cannot be had at the moment.
+    /// Adds up what all threads have counted; `None` where that cannot be had at the moment.
     ///
     /// Calls under way that have become slow are found by this, too.
-    pub(crate) fn totals(&self) -> Option<[Totals; 2]> {
+    pub(crate) fn totals(&self) -> Option<PerRole<Totals>> {
         let threads = self.threads()?;
         self.slow.look(places(&threads));
-        Some(self.sum(&threads))
+        Some(PerRole {
+            calls: self.sum(&threads),
+            mirror: self.mirror.totals().map(Box::new),
+        })
     }
 
     /// Calls that take longer are slow from now on, in milliseconds.
@@ -317,7 +338,7 @@ impl Counters {
             fence(Ordering::Acquire);
             for path in PATHS {
                 if let Some(cells) = cells.path(path) {
-                    of(&self.shared, path).take(cells);
+                    of(&self.shared, path).take(cells, &self.room);
                 }
             }
             self.own_bytes.fetch_sub(cells.bytes(), Ordering::Relaxed);
@@ -379,7 +400,7 @@ mod tests {
                 }
             });
         }
-        let ramp = counters.totals().unwrap()[1].ramp;
+        let ramp = counters.totals().unwrap().calls[1].ramp;
         assert_eq!((ramp.trials, ramp.violations), (40_000, 20_000));
         let stats = counters.stats();
         assert_eq!(stats.old, PathStats::default());
@@ -407,7 +428,21 @@ mod tests {
         let own: usize = threads.iter().map(|cells| cells.bytes()).sum();
         assert!(own > 0 && own <= MOST_OWN_BYTES && threads.len() <= MOST_THREADS);
         assert_eq!(own, counters.own_bytes.load(Ordering::Relaxed));
-        // The shared cells, and as much again for what is booked of them.
+        for nanos in (0..40).map(|octave| 1 << octave) {
+            for path in PATHS {
+                counters.end_run(Run {
+                    path,
+                    outcome: Outcome::Success,
+                    nanos,
+                    is_late: false,
+                });
+                counters.record(ended(Path::New, Outcome::Success), nanos);
+            }
+        }
+        let [old_mirror, new_mirror] = counters.mirror.stats();
+        assert_eq!((old_mirror.runs.calls, new_mirror.runs.calls), (40, 40));
+        assert_eq!(counters.stats().new.calls, 80);
+        // The shared cells and the mirror's, and as much again for what is booked of them.
         let octaves: usize = counters
             .shared
             .iter()
@@ -415,8 +450,9 @@ mod tests {
             .sum();
         let bytes = size_of::<Counters>()
             + ACCOUNT_BYTES
+            + MIRROR_BYTES
             + SHARED_PLACES * size_of::<Place>()
-            + 2 * octaves * OCTAVE_BYTES
+            + 2 * (octaves + counters.mirror.octaves()) * OCTAVE_BYTES
             + own
             + threads.len() * (size_of::<Cells>() + size_of::<Arc<Cells>>());
         assert!(bytes <= MOST_BYTES, "{bytes}");

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::breaker::Breaker;
 use crate::cache::{Cache, Found};
 use crate::changes::{Change, Subscribers};
+use crate::crew::Crew;
 use crate::instance::Identity;
 use crate::keeper::{DataRoutes, Keeper};
 use crate::ledger::Ledger;
@@ -34,6 +35,8 @@ use crate::sync;
 /// How long an ending client waits for its threads. A name server or a connection in the making is
 /// not interrupted; then the thread ends by itself soon after.
 const PATIENCE_AT_END: Duration = Duration::from_secs(1);
+/// Shadow reads, and copies, that may wait for a thread.
+const MOST_WAITING: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -62,6 +65,10 @@ pub(crate) struct Life {
     data: DataRoutes,
     /// Who this process is; found out when it is first asked for.
     identity: OnceLock<Arc<Identity>>,
+    /// Runs shadow reads.
+    shadows: Crew,
+    /// Copies writes: apart, so that shadow reads which hang hold up no copy.
+    copies: Crew,
     next: OnceLock<Box<Life>>,
 }
 
@@ -299,6 +306,10 @@ impl Engine {
         // In a forked child that never began a life the threads are the parent's.
         if life.process == std::process::id() {
             let until = Instant::now() + PATIENCE_AT_END;
+            life.shadows.close();
+            // What writers were told is done is copied, if that does not take too long.
+            life.copies.rest(Instant::now() + PATIENCE_AT_END / 2);
+            life.copies.close();
             let reporter = lock(&life.reporter).take().map(reporter::Thread::end);
             let thread = lock(&life.thread).take().map(sync::Thread::end);
             if let Some(reporter) = reporter {
@@ -321,6 +332,21 @@ impl Engine {
     /// What this process reports and what not yet; `None` where it reports nothing.
     pub(crate) fn ledger(&self) -> Option<MutexGuard<'_, Ledger>> {
         self.last_life().ledger.as_ref().map(lock)
+    }
+
+    /// Who runs shadow reads; `None` in a forked child that has not begun its life.
+    pub(crate) fn shadows(&self) -> Option<&Crew> {
+        Some(&self.own_life()?.shadows)
+    }
+
+    /// Who copies writes; `None` in a forked child that has not begun its life.
+    pub(crate) fn copies(&self) -> Option<&Crew> {
+        Some(&self.own_life()?.copies)
+    }
+
+    /// The last life, if it is this process's.
+    fn own_life(&self) -> Option<&Life> {
+        Some(self.last_life()).filter(|life| life.process == std::process::id())
     }
 
     pub(crate) fn last_life(&self) -> &Life {
@@ -349,6 +375,8 @@ impl Life {
         Life {
             ledger: reports.then(|| Mutex::new(Ledger::of(slots, &state))),
             reporter: Mutex::new(None),
+            shadows: Crew::new("shadow", settings.mirror_threads, MOST_WAITING),
+            copies: Crew::new("copy", settings.mirror_threads, MOST_WAITING),
             process: std::process::id(),
             slots: Slots::default(),
             health: Mutex::new(Health::new(

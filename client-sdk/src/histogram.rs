@@ -1,7 +1,7 @@
 //! Where calls count their latencies: the buckets of [`Latency`], written by any thread.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::latency::{Latency, OCTAVES, PER_OCTAVE};
 
@@ -51,6 +51,28 @@ impl Bucket {
     }
 }
 
+/// How many octaves several histograms may have allocated between them, beside the first of each.
+#[derive(Debug)]
+pub(crate) struct Room(AtomicUsize);
+
+impl Room {
+    pub(crate) const fn new(octaves: usize) -> Room {
+        Room(AtomicUsize::new(octaves))
+    }
+
+    /// For one octave more, if there is.
+    fn take(&self) -> bool {
+        let less = |left: usize| left.checked_sub(1);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
+    }
+
+    fn give_back(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Buckets that are allocated one octave (256 bytes) at a time, when a latency first falls into it.
 #[derive(Debug)]
 pub(crate) struct Buckets {
@@ -79,6 +101,31 @@ impl Buckets {
             let _ = octave.set(cells);
         }
         octave.get()?.get(bucket.place)
+    }
+
+    /// The counter of a bucket, its octave allocated if need be and if there is room for it. Else the
+    /// one that is nearest to it: a latency is then told less exactly, but counted.
+    pub(crate) fn get_or_add_within(&self, bucket: Bucket, room: &Room) -> Option<&AtomicU64> {
+        if let Some(cell) = self.get(bucket) {
+            return Some(cell);
+        }
+        if self.octaves() == 0 {
+            return self.get_or_add(bucket);
+        }
+        if room.take() {
+            let octave = self.octaves.get(bucket.octave)?;
+            let cells = Box::new([const { AtomicU64::new(0) }; PER_OCTAVE]);
+            if octave.set(cells).is_err() {
+                // Another thread was faster.
+                room.give_back();
+            }
+            return octave.get()?.get(bucket.place);
+        }
+        let above = (bucket.octave + 1..OCTAVES).map(|octave| (octave, 0));
+        let below = (0..bucket.octave).rev();
+        let below = below.map(|octave| (octave, PER_OCTAVE - 1));
+        let mut nearest = above.chain(below);
+        nearest.find_map(|(octave, place)| self.get(Bucket { octave, place }))
     }
 
     /// How many were counted in a bucket.
@@ -130,6 +177,20 @@ mod tests {
             let kept = u64::try_from(latency.quantile(0.5).unwrap().as_nanos()).unwrap();
             prop_assert!(kept.abs_diff(nanos) * 100 <= nanos * 3, "{} kept as {}", nanos, kept);
         }
+    }
+
+    #[test]
+    fn without_room_a_latency_counts_in_the_nearest_octave() {
+        let (room, buckets) = (Room::new(1), Buckets::new());
+        for nanos in [1 << 10, 1 << 20, 1 << 30, 1 << 15, 3] {
+            let cell = buckets.get_or_add_within(Bucket::of(nanos), &room);
+            cell.unwrap().fetch_add(1, Ordering::Relaxed);
+        }
+        assert_eq!(buckets.octaves(), 2);
+        let mut latency = Latency::default();
+        buckets.add_to(&mut latency);
+        assert_eq!(latency.count(), 5);
+        assert!(latency.max().unwrap().as_nanos() < 1 << 21);
     }
 
     #[test]

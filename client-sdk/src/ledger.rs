@@ -15,7 +15,7 @@ use crate::report::{MOST_LIMITS, Role, RouteCounts, Slow};
 use crate::rollout::RouteKey;
 use crate::slot::Slot;
 use crate::state::State;
-use crate::totals::{Booked, Counted, Totals};
+use crate::totals::{Booked, Counted, PerRole, Totals};
 
 /// Cuts that one route may have waiting.
 const MOST_CUTS: usize = 8;
@@ -23,7 +23,8 @@ const MOST_CUTS: usize = 8;
 const MOST_CUT_BUCKETS: usize = 256;
 /// What an account takes, but for the latencies that are booked.
 pub(crate) const ACCOUNT_BYTES: usize = size_of::<Account>()
-    + MOST_CUTS * size_of::<Cut>()
+    + size_of::<[Booked; 2]>()
+    + MOST_CUTS * (size_of::<Cut>() + size_of::<[Counted; 2]>())
     + MOST_CUT_BUCKETS * size_of::<(u16, u64)>();
 
 const PATHS: [Path; 2] = [Path::Old, Path::New];
@@ -40,7 +41,7 @@ struct Account {
     slot: Arc<Slot>,
     /// The form of the rollout under which the calls were made that are not booked yet.
     form: Form,
-    booked: [Booked; 2],
+    booked: PerRole<Booked>,
     cuts: Vec<Cut>,
     /// The present form, where there was no room for a cut before it.
     next: Option<Form>,
@@ -53,12 +54,14 @@ struct Form {
     revision: u64,
     /// Longer calls are slow, in milliseconds.
     limits: Vec<u32>,
+    /// The same for runs beside calls.
+    mirror_limits: Vec<u32>,
 }
 
 #[derive(Debug)]
 struct Cut {
     form: Form,
-    counted: [Counted; 2],
+    counted: PerRole<Counted>,
 }
 
 impl Ledger {
@@ -81,7 +84,7 @@ impl Ledger {
             let mut account = Account {
                 slot: Arc::clone(slot),
                 form: Form::default(),
-                booked: Default::default(),
+                booked: PerRole::default(),
                 cuts: Vec::new(),
                 next: None,
             };
@@ -117,12 +120,26 @@ impl Ledger {
     pub(crate) fn collect(&mut self) -> Vec<RouteCounts> {
         let mut rows = Vec::new();
         for (route, account) in &mut self.accounts {
+            let first = rows.len();
             for Cut { form, counted } in account.collect() {
-                for (path, counted) in PATHS.into_iter().zip(counted) {
-                    if !counted.is_nothing() {
-                        rows.push(row(route, path, &form, counted));
-                    }
-                }
+                let PerRole { calls, mirror } = counted;
+                let calls = PATHS.into_iter().zip(calls);
+                let mirror = mirror
+                    .into_iter()
+                    .flat_map(|mirror| PATHS.into_iter().zip(*mirror));
+                rows.extend(calls.filter_map(|(path, counted)| {
+                    row(route, path, Role::Authoritative, &form, counted)
+                }));
+                rows.extend(
+                    mirror.filter_map(|(path, counted)| {
+                        row(route, path, Role::Mirror, &form, counted)
+                    }),
+                );
+            }
+            let mine = rows.iter_mut().skip(first);
+            for row in mine.filter(|row| row.mismatches > 0) {
+                let mirror = account.slot.counters().mirror();
+                row.mismatching_keys = mirror.take_mismatching_keys(row.path);
             }
         }
         rows
@@ -133,15 +150,34 @@ impl Account {
     fn set_form(&mut self, form: Form) {
         if form.limits != self.form.limits {
             self.slot.counters().set_slow_limits(&form.limits);
-            self.booked.iter_mut().for_each(Booked::forget_early);
+            self.booked.calls.iter_mut().for_each(Booked::forget_early);
+        }
+        if form.mirror_limits != self.form.mirror_limits {
+            let mirror = self.slot.counters().mirror();
+            mirror.set_slow_limits(&form.mirror_limits);
+            let booked = self.booked.mirror.iter_mut();
+            booked
+                .flat_map(|booked| booked.iter_mut())
+                .for_each(Booked::forget_early);
         }
         self.form = form;
     }
 
     /// What was counted since the last time.
-    fn counted(&mut self, totals: &[Totals; 2]) -> [Counted; 2] {
-        let ([old, new], [old_now, new_now]) = (&mut self.booked, totals);
-        [old.take(old_now), new.take(new_now)]
+    fn counted(&mut self, totals: &PerRole<Totals>) -> PerRole<Counted> {
+        let take = |booked: &mut [Booked; 2], now: &[Totals; 2]| {
+            let ([old, new], [old_now, new_now]) = (booked, now);
+            [old.take(old_now), new.take(new_now)]
+        };
+        let mirror = totals.mirror.as_ref().map(|now| {
+            let booked = self.booked.mirror.get_or_insert_default();
+            take(booked, now)
+        });
+        let mirror = mirror.filter(|mirror| !mirror.iter().all(Counted::is_nothing));
+        PerRole {
+            calls: take(&mut self.booked.calls, &totals.calls),
+            mirror: mirror.map(Box::new),
+        }
     }
 
     /// Revisions of another epoch say nothing in this one: what waits was counted under revision 0.
@@ -168,11 +204,11 @@ impl Account {
             return;
         };
         let waiting: usize = self.cuts.iter().map(Cut::buckets).sum();
-        let more: usize = self
-            .booked
-            .iter()
-            .zip(&totals)
-            .map(|(b, t)| b.buckets_to_take(&t.stats.latency))
+        let nothing = Booked::default();
+        let booked = self.booked.iter().chain(std::iter::repeat(&nothing));
+        let more: usize = booked
+            .zip(totals.iter())
+            .map(|(booked, totals)| booked.buckets_to_take(&totals.stats.latency))
             .sum();
         let is_full = self.cuts.len() >= MOST_CUTS || waiting + more > MOST_CUT_BUCKETS;
         if is_full || self.next.is_some() {
@@ -183,7 +219,7 @@ impl Account {
         self.set_form(form);
     }
 
-    fn keep(&mut self, totals: &[Totals; 2]) {
+    fn keep(&mut self, totals: &PerRole<Totals>) {
         let counted = self.counted(totals);
         if counted.iter().all(Counted::is_nothing) {
             return;
@@ -213,11 +249,15 @@ impl Account {
 
 impl Form {
     fn of(route: &str, state: &State) -> Form {
-        let limits = state.watch(route).map(|watch| watch.slow_ms.as_slice());
-        let limits = limits.unwrap_or_default().iter().take(MOST_LIMITS);
+        let watch = state.watch(route);
+        let few = |limits: Option<&Vec<u32>>| {
+            let limits = limits.into_iter().flatten().copied();
+            limits.take(MOST_LIMITS).collect()
+        };
         Form {
             revision: state.revision(),
-            limits: limits.copied().collect(),
+            limits: few(watch.map(|watch| &watch.slow_ms)),
+            mirror_limits: few(watch.map(|watch| &watch.mirror_slow_ms)),
         }
     }
 }
@@ -229,18 +269,47 @@ impl Cut {
 
     /// Of the same revision, though perhaps with other limits.
     fn merge(&mut self, other: &Cut) {
+        let merge = |mine: &mut [Counted; 2], theirs: &[Counted; 2], has_same_limits| {
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                mine.merge(theirs, has_same_limits);
+            }
+        };
         let has_same_limits = self.form.limits == other.form.limits;
-        for (mine, theirs) in self.counted.iter_mut().zip(&other.counted) {
-            mine.merge(theirs, has_same_limits);
-        }
+        merge(
+            &mut self.counted.calls,
+            &other.counted.calls,
+            has_same_limits,
+        );
         if !has_same_limits {
             self.form.limits.clear();
+        }
+        let has_same_limits = self.form.mirror_limits == other.form.mirror_limits;
+        if let Some(theirs) = &other.counted.mirror {
+            let mine = self.counted.mirror.get_or_insert_default();
+            merge(mine, theirs, has_same_limits);
+        }
+        if !has_same_limits {
+            self.form.mirror_limits.clear();
         }
     }
 }
 
-fn row(route: &RouteKey, path: Path, form: &Form, counted: Counted) -> RouteCounts {
-    let slow = form.limits.iter().zip(&counted.slow);
+/// `None` where there is nothing to report.
+fn row(
+    route: &RouteKey,
+    path: Path,
+    role: Role,
+    form: &Form,
+    counted: Counted,
+) -> Option<RouteCounts> {
+    if counted.is_nothing() {
+        return None;
+    }
+    let limits = match role {
+        Role::Authoritative => &form.limits,
+        Role::Mirror => &form.mirror_limits,
+    };
+    let slow = limits.iter().zip(&counted.slow);
     let slow = slow.map(|(limit_ms, slow)| Slow {
         limit_ms: *limit_ms,
         trials: slow.trials,
@@ -250,21 +319,23 @@ fn row(route: &RouteKey, path: Path, form: &Form, counted: Counted) -> RouteCoun
     for (bucket, count) in &counted.latency {
         latency.add(*bucket, *count);
     }
-    RouteCounts {
+    Some(RouteCounts {
         route: route.clone(),
         path,
-        role: Role::Authoritative,
+        role,
         revision: form.revision,
         calls: counted.calls(),
         errors: counted.errors,
         panics: counted.panics,
         cancelled: counted.cancelled,
-        comparisons: 0,
-        mismatches: 0,
+        comparisons: counted.comparisons.trials,
+        mismatches: counted.comparisons.violations,
+        mismatching_keys: Vec::new(),
+        dropped: counted.dropped,
         ramp: counted.ramp,
         slow: slow.collect(),
         latency,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -285,6 +356,7 @@ mod tests {
         let form = |revision, limits: &[u32]| Form {
             revision,
             limits: limits.to_vec(),
+            mirror_limits: Vec::new(),
         };
         for (revision, limit) in [(7, 10), (8, 20)] {
             slot.counters().add_many(Path::New, 9, 1);
@@ -317,7 +389,7 @@ mod tests {
             if second % 60 == 0 {
                 account.cut(Form {
                     revision: second / 60 + 1,
-                    limits: Vec::new(),
+                    ..Form::default()
                 });
             }
             let buckets: usize = account.cuts.iter().map(Cut::buckets).sum();
@@ -328,7 +400,7 @@ mod tests {
         assert_eq!(calls, 360_000_000);
         let mut latency = Latency::default();
         rows.iter().for_each(|row| latency.merge(&row.latency));
-        let [_, totals] = slot.counters().totals().unwrap();
+        let [_, totals] = slot.counters().totals().unwrap().calls;
         assert_eq!(latency, totals.stats.latency);
         let revisions: Vec<u64> = rows.iter().map(|row| row.revision).collect();
         assert!(revisions.is_sorted() && revisions.first() == Some(&0));

@@ -48,6 +48,8 @@ mod copying;
 #[cfg(feature = "client")]
 mod counters;
 #[cfg(feature = "client")]
+mod crew;
+#[cfg(feature = "client")]
 mod data;
 #[cfg(feature = "client")]
 mod doubled;
@@ -67,6 +69,8 @@ mod keeper;
 mod key;
 #[cfg(feature = "client")]
 mod ledger;
+#[cfg(feature = "client")]
+mod mirror;
 #[cfg(feature = "client")]
 mod outbox;
 #[cfg(feature = "client")]
@@ -170,6 +174,6 @@ pub use status::{ManifestStatus, Mode, Status};
 #[cfg(feature = "client")]
 pub use store::{Checksum, Copied, CopyError, Saved, Store, StoreError};
 #[cfg(feature = "client")]
-pub use totals::{PathStats, RouteStats};
+pub use totals::{MirrorStats, PathStats, RouteStats};
 #[cfg(feature = "client")]
 pub use write::{InvalidKey, ReadyWrite, Write, WriteError, WriteWithOld};

@@ -151,6 +151,8 @@ mod tests {
                 cancelled: 0,
                 comparisons: 0,
                 mismatches: 0,
+                mismatching_keys: Vec::new(),
+                dropped: 0,
                 ramp: Proportion::default(),
                 slow: Vec::new(),
                 latency,

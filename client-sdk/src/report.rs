@@ -13,9 +13,12 @@ use crate::latency::Latency;
 use crate::rollout::RouteKey;
 use crate::snapshot::Version;
 use crate::table::Source;
+use crate::writers::LONGEST_KEY;
 
 /// The largest batch, in bytes.
 pub const MAX_BATCH_BYTES: usize = 256 * 1024;
+/// Keys whose results differed, per row.
+pub(crate) const MOST_MISMATCHING_KEYS: usize = 8;
 /// More than this in one batch was not counted by any process.
 const MOST_CALLS: u64 = 1_000_000_000_000;
 pub(crate) const LONGEST_NAME: usize = 100;
@@ -151,6 +154,12 @@ pub struct RouteCounts {
     /// Those that differed.
     #[serde(default)]
     pub mismatches: u64,
+    /// Keys of some of those: up to 8 of up to 256 bytes. No values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mismatching_keys: Vec<String>,
+    /// Runs beside a call that were due and did not begin: too many were under way.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
     /// Calls that a ramp's share sent to this path, and those of them that failed.
     #[serde(default)]
     pub ramp: Proportion,
@@ -288,6 +297,17 @@ impl RouteCounts {
         if !sane(self.comparisons, self.mismatches) {
             return Err("more results differed than were compared".to_owned());
         }
+        let is_long = |key: &String| key.len() > LONGEST_KEY;
+        if self.mismatching_keys.len() > MOST_MISMATCHING_KEYS
+            || self.mismatching_keys.iter().any(is_long)
+        {
+            return Err(format!(
+                "mismatching_keys: {MOST_MISMATCHING_KEYS} keys of {LONGEST_KEY} bytes at most"
+            ));
+        }
+        if self.dropped > MOST_CALLS {
+            return Err("more calls were dropped than can be".to_owned());
+        }
         let ramp = self.ramp;
         if ramp.trials > self.calls || ramp.violations > ramp.trials.min(self.failures()) {
             return Err("more calls by the ramp than calls".to_owned());
@@ -326,6 +346,14 @@ const fn is_true(value: &bool) -> bool {
 )]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for this form"
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

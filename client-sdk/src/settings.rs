@@ -28,7 +28,11 @@ pub(crate) struct Settings {
     /// Whether it reports what it counts.
     pub(crate) reports: bool,
     pub(crate) pace: Pace,
+    /// The most threads for shadow reads, and as many again for copies of writes.
+    pub(crate) mirror_threads: usize,
 }
+
+pub(crate) const MIRROR_THREADS: usize = 16;
 
 impl Settings {
     pub(crate) fn open_cache(&self) -> Option<Cache> {

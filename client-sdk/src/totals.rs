@@ -22,7 +22,22 @@ pub struct PathStats {
     pub latency: Latency,
 }
 
-/// What was counted on both paths of one route in this process.
+/// What was counted of runs on one path beside the calls of one route in this process: shadow reads
+/// and copied writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MirrorStats {
+    /// Runs that ended. One whose deadline has passed counts as an error then.
+    pub runs: PathStats,
+    /// Those that were due and did not begin: too many were under way.
+    pub dropped: u64,
+    /// Results that were compared with those that callers got.
+    pub comparisons: u64,
+    /// Those that differed, and no rule says to ignore that.
+    pub mismatches: u64,
+}
+
+/// What was counted of one route in this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RouteStats {
@@ -30,6 +45,27 @@ pub struct RouteStats {
     pub old: PathStats,
     /// Calls that took the new path.
     pub new: PathStats,
+    /// Runs on the old path beside calls that took the new one.
+    pub old_mirror: MirrorStats,
+    /// Runs on the new path beside calls that took the old one.
+    pub new_mirror: MirrorStats,
+    /// The last keys whose results differed, oldest first: up to 16.
+    pub mismatching_keys: Vec<String>,
+}
+
+/// What there is of the old path and of the new one: of calls and, where there is a mirror, of what
+/// runs beside them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PerRole<T> {
+    pub(crate) calls: [T; 2],
+    pub(crate) mirror: Option<Box<[T; 2]>>,
+}
+
+impl<T> PerRole<T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        let mirror = self.mirror.iter().flat_map(|mirror| mirror.iter());
+        self.calls.iter().chain(mirror)
+    }
 }
 
 /// What was counted since the process began.
@@ -40,6 +76,9 @@ pub(crate) struct Totals {
     pub(crate) ramp: Proportion,
     /// By the place of a limit among the route's.
     pub(crate) slow: [Slowness; MOST_LIMITS],
+    pub(crate) dropped: u64,
+    pub(crate) comparisons: u64,
+    pub(crate) mismatches: u64,
 }
 
 /// What was counted against one limit.
@@ -62,6 +101,9 @@ pub(crate) struct Counted {
     pub(crate) ramp: Proportion,
     /// By the place of a limit among the route's: calls held against it, and those that took longer.
     pub(crate) slow: [Proportion; MOST_LIMITS],
+    pub(crate) dropped: u64,
+    /// All of them, and those that differed.
+    pub(crate) comparisons: Proportion,
     /// Ascending, by bucket.
     pub(crate) latency: Vec<(u16, u64)>,
 }
@@ -76,6 +118,8 @@ pub(crate) struct Booked {
     slow: [Slowness; MOST_LIMITS],
     /// Of each limit, violations that came before their calls.
     early: [u64; MOST_LIMITS],
+    dropped: u64,
+    comparisons: Proportion,
     latency: Buckets,
 }
 
@@ -88,6 +132,8 @@ impl Default for Booked {
             ramp: Proportion::default(),
             slow: [Slowness::default(); MOST_LIMITS],
             early: [0; MOST_LIMITS],
+            dropped: 0,
+            comparisons: Proportion::default(),
             latency: Buckets::new(),
         }
     }
@@ -126,12 +172,19 @@ impl Booked {
             slow.violations = violations.min(slow.trials);
             *early = violations - slow.violations;
         }
+        let compared = take(&mut self.comparisons.trials, totals.comparisons, u64::MAX);
+        let differed = &mut self.comparisons.violations;
         Counted {
             errors,
             panics,
             cancelled,
             ramp: Proportion { trials, violations },
             slow,
+            dropped: take(&mut self.dropped, totals.dropped, u64::MAX),
+            comparisons: Proportion {
+                trials: compared,
+                violations: take(differed, totals.mismatches, compared),
+            },
             latency,
         }
     }
@@ -193,6 +246,8 @@ impl Counted {
         self.panics += other.panics;
         self.cancelled += other.cancelled;
         self.ramp = sum(self.ramp, other.ramp);
+        self.dropped += other.dropped;
+        self.comparisons = sum(self.comparisons, other.comparisons);
         for (slow, others) in self.slow.iter_mut().zip(other.slow) {
             *slow = match has_same_limits {
                 true => sum(*slow, others),
@@ -208,7 +263,9 @@ impl Counted {
 
     /// Whether there is nothing to report.
     pub(crate) fn is_nothing(&self) -> bool {
-        self.latency.is_empty() && self.slow.iter().all(|slow| slow.violations == 0)
+        self.latency.is_empty()
+            && self.slow.iter().all(|slow| slow.violations == 0)
+            && (self.dropped, self.comparisons.trials) == (0, 0)
     }
 }
 

@@ -155,6 +155,9 @@ impl TryFrom<ReportRow> for Reported {
                 cancelled: count("reports.cancelled", row.cancelled)?,
                 comparisons: count("reports.comparisons", row.comparisons)?,
                 mismatches: count("reports.mismatches", row.mismatches)?,
+                // For people who look, and nothing that guards ask about: not kept.
+                mismatching_keys: Vec::new(),
+                dropped: 0,
                 ramp: Proportion {
                     trials: count("reports.ramp_trials", row.ramp_trials)?,
                     violations: count("reports.ramp_violations", row.ramp_violations)?,

@@ -60,6 +60,8 @@ impl Report {
                 cancelled: 0,
                 comparisons: 0,
                 mismatches: 0,
+                mismatching_keys: Vec::new(),
+                dropped: 0,
                 ramp: Proportion::default(),
                 slow: Vec::new(),
                 latency: Latency::default(),
