@@ -15,6 +15,14 @@ impl Chance {
         let bits = self.random.hash_one(self.draws) >> 32;
         f64::from(u32::try_from(bits).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
     }
+
+    /// Uniform in `0..bound`; 0 where that is empty.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.draws = self.draws.wrapping_add(1);
+        let bits = u128::from(self.random.hash_one(self.draws));
+        let scaled = bits.saturating_mul(u128::from(bound)) >> 64;
+        u64::try_from(scaled).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ mod client;
 #[cfg(feature = "client")]
 mod clock;
 #[cfg(feature = "client")]
+mod consistency;
+#[cfg(feature = "client")]
 mod copying;
 #[cfg(feature = "client")]
 mod counters;
@@ -158,6 +160,8 @@ pub use call::{Call, CallWithOld, ReadyCall};
 pub use changes::{Change, Subscription};
 #[cfg(feature = "client")]
 pub use client::Client;
+#[cfg(feature = "client")]
+pub use consistency::{Consistency, ConsistencyError, ConsistencyReport};
 #[cfg(feature = "client")]
 pub use data::{DataRoute, StoresError};
 #[cfg(feature = "client")]

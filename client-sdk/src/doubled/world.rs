@@ -227,6 +227,8 @@ pub(crate) struct Process {
     pub(crate) waited: Mutex<Duration>,
     /// What happens while it waits, with how often it has waited.
     pub(crate) meanwhile: Mutex<Box<dyn FnMut(&Process) + Send>>,
+    /// What happens between the old store's checksum and the new one's.
+    pub(crate) between_checksums: Mutex<Box<dyn Fn(&Process) + Send>>,
     /// What happens while a key is copied.
     pub(crate) during_copies: Mutex<Box<dyn Fn(&Process, &str) + Send>>,
 }
@@ -253,6 +255,7 @@ impl Process {
             moving: Mutex::default(),
             waited: Mutex::default(),
             meanwhile: Mutex::new(Box::new(|_| {})),
+            between_checksums: Mutex::new(Box::new(|_| {})),
             during_copies: Mutex::new(Box::new(|_, _| {})),
         }
     }
@@ -297,7 +300,14 @@ impl Pair for Process {
         after: Option<&str>,
         up_to: Option<&str>,
     ) -> Result<Option<[Checksum; 2]>, CopyError> {
-        self.stores.checksums(after, up_to)
+        let failed = |source| CopyError {
+            step: Step::LoadOld,
+            source: Some(source),
+        };
+        let old = self.stores.old.checksum(after, up_to).map_err(failed)?;
+        (self.between_checksums.lock().unwrap())(self);
+        let new = self.stores.new.checksum(after, up_to).map_err(failed)?;
+        Ok(old.zip(new).map(|(old, new)| [old, new]))
     }
 
     fn is_fenced(&self) -> bool {
