@@ -29,7 +29,7 @@ const MOST_WORKERS: usize = 8;
 /// A backfill that is yet to be run: see [`DataRoute::backfill`](crate::DataRoute::backfill).
 #[must_use = "a backfill does nothing until it is run"]
 pub struct Backfill<'a> {
-    doubled: &'a dyn Doubled,
+    doubled: Box<dyn Doubled + 'a>,
     batch: u32,
     pause: Duration,
     workers: usize,
@@ -62,6 +62,9 @@ pub struct BackfillReport {
 pub enum BackfillError {
     /// The client has no server, which keeps how far a backfill is.
     NoServer,
+    /// The server has not said yet how things stand, so that this process does not know which store
+    /// to copy from.
+    NotReady,
     /// The server does not take it, and says why.
     Refused(String),
     /// Another process has taken it over.
@@ -79,6 +82,9 @@ impl fmt::Display for BackfillError {
         match self {
             BackfillError::NoServer => f.write_str(
                 "a backfill needs a server, which keeps how far it is: give the client's builder one",
+            ),
+            BackfillError::NotReady => f.write_str(
+                "the server has not answered: a backfill must know which store to copy from",
             ),
             BackfillError::Refused(why) => write!(f, "the server refuses the backfill: {why}"),
             BackfillError::TakenOver => f.write_str("another process has taken the backfill over"),
@@ -121,7 +127,7 @@ impl From<Untold> for BackfillError {
 }
 
 impl<'a> Backfill<'a> {
-    pub(crate) fn new(doubled: &'a dyn Doubled) -> Backfill<'a> {
+    pub(crate) fn new(doubled: Box<dyn Doubled + 'a>) -> Backfill<'a> {
         Backfill {
             doubled,
             batch: BATCH,

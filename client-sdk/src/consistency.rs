@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// [`DataRoute::consistency`](crate::DataRoute::consistency).
 #[must_use = "a consistency run does nothing until it is run"]
 pub struct Consistency<'a> {
-    doubled: &'a dyn Doubled,
+    doubled: Box<dyn Doubled + 'a>,
     kind: ConsistencyKind,
     sample: usize,
     order: Option<String>,
@@ -129,7 +129,7 @@ impl From<Ended> for ConsistencyError {
 
 /// Runs what the server has asked for, and tells it the result.
 pub(crate) fn run_order(
-    doubled: &dyn Doubled,
+    doubled: Box<dyn Doubled + '_>,
     order: &ConsistencyOrder,
 ) -> Result<ConsistencyReport, ConsistencyError> {
     let mut run = Consistency::new(doubled);
@@ -145,7 +145,7 @@ pub(crate) fn run_order(
 }
 
 impl<'a> Consistency<'a> {
-    pub(crate) fn new(doubled: &'a dyn Doubled) -> Consistency<'a> {
+    pub(crate) fn new(doubled: Box<dyn Doubled + 'a>) -> Consistency<'a> {
         Consistency {
             doubled,
             kind: ConsistencyKind::Sample,
@@ -180,10 +180,10 @@ impl<'a> Consistency<'a> {
         let mut found = Found::default();
         match self.kind {
             ConsistencyKind::Sample => {
-                let keys = draw::draw(self.doubled, self.sample)?;
-                found.compare(self.doubled, keys)?;
+                let keys = draw::draw(&*self.doubled, self.sample)?;
+                found.compare(&*self.doubled, keys)?;
             }
-            ConsistencyKind::Checksum => found.compare_all(self.doubled)?,
+            ConsistencyKind::Checksum => found.compare_all(&*self.doubled)?,
         }
         let mut report = ConsistencyReport {
             kind: self.kind,
@@ -213,7 +213,7 @@ impl<'a> Consistency<'a> {
             failed: report.failed,
             checksums: report.checksums.map(|sums| sums.map(|sum| sum.to_string())),
         };
-        let told = doubled::tell(self.doubled, "/sdk/v1/consistency", &result, PATIENCE);
+        let told = doubled::tell(&*self.doubled, "/sdk/v1/consistency", &result, PATIENCE);
         match told {
             Ok(IgnoredAny) => true,
             Err(error) => {

@@ -3,8 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::backfill::Backfill;
+use crate::consistency::Consistency;
+use crate::doubled::Live;
 use crate::keeper::Keeper;
 use crate::key::Key;
+use crate::rollout::RouteKey;
 use crate::route::Route;
 use crate::store::{Both, Pair, Store};
 use crate::write::Write;
@@ -14,6 +18,7 @@ use crate::write::Write;
 #[derive(Clone)]
 pub struct DataRoute {
     route: Route,
+    key: RouteKey,
     pair: Arc<dyn Pair>,
 }
 
@@ -49,9 +54,8 @@ impl Route {
         O: Store,
         N: Store<Row = O::Row>,
     {
-        if self.key().parse::<crate::rollout::RouteKey>().is_err() {
-            return Err(StoresError::InvalidRoute);
-        }
+        let key = self.key().parse();
+        let key: RouteKey = key.map_err(|_| StoresError::InvalidRoute)?;
         if !self.slot().take_stores() {
             return Err(StoresError::Registered);
         }
@@ -61,6 +65,7 @@ impl Route {
         };
         let data = DataRoute {
             route: self.clone(),
+            key,
             pair: Arc::new(both),
         };
         data.keeper();
@@ -79,10 +84,26 @@ impl DataRoute {
         key.with(|key| Write::new(self, key))
     }
 
+    /// Copies what was written before writes were copied: every key of both stores, once. Run it when
+    /// the route's mirror writes 100 %.
+    pub fn backfill(&self) -> Backfill<'_> {
+        Backfill::new(Box::new(self.live()))
+    }
+
+    /// Compares both stores.
+    pub fn consistency(&self) -> Consistency<'_> {
+        Consistency::new(Box::new(self.live()))
+    }
+
     /// The route.
     #[must_use]
     pub fn route(&self) -> &Route {
         &self.route
+    }
+
+    pub(crate) fn live(&self) -> Live {
+        let engine = Arc::clone(self.route.engine());
+        Live::new(self.key.clone(), self.keeper(), engine)
     }
 
     /// This process's share of it, begun if need be: a forked child has its own.

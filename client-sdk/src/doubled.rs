@@ -1,6 +1,7 @@
 //! A data route as backfills and consistency runs see it: two stores, who is the authority for a key,
 //! and a server that is told.
 
+mod live;
 #[cfg(test)]
 pub(crate) mod world;
 
@@ -8,10 +9,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::authority::Token;
 use crate::backoff::{Attempt, Backoff, Delays};
 use crate::chance::Chance;
 use crate::decide::Path;
@@ -20,11 +20,11 @@ use crate::store::{Copied, CopyError, Pair};
 use crate::transport::ReportFailure;
 use crate::writers::Step;
 
+pub(crate) use self::live::Live;
+
 /// How often a copy is begun anew that authority moved away from.
 const MOST_TRIES: u32 = 5;
-/// How soon a key is looked at again whose authority is about to move.
-const MOVES: Duration = Duration::from_millis(5);
-/// How soon, where a store has seen a generation that this process has not heard of.
+/// How soon a key is looked at again where a store has seen a generation that this process has not heard of.
 const FENCED: Duration = Duration::from_millis(50);
 
 /// See above.
@@ -44,12 +44,12 @@ pub(crate) trait Doubled: Send + Sync {
     /// Which store is the authority for a key now.
     fn authority_of(&self, key: &str) -> Path;
 
-    /// Begins a copy from the authority, which is counted until it is ended; `None` while the key is
-    /// about to move.
-    fn begin_copy(&self, key: &str) -> Option<(Path, Token)>;
+    /// Copies a key from its authority, in the way of every copy: counted while it runs.
+    fn copy(&self, key: &str) -> Copying;
 
-    /// Ends it. Says whether authority moved meanwhile without having waited for it.
-    fn end_copy(&self, token: Token) -> bool;
+    /// Whether this process decides by what the server says: before that it does not know which store
+    /// is a key's authority. Waits for it for a while.
+    fn is_ready(&self, patience: Duration) -> bool;
 
     /// Sends a request to the server, and gives what it answers; `None` without a server.
     fn post(&self, path: &str, body: &[u8]) -> Option<Result<String, ReportFailure>>;
@@ -59,6 +59,17 @@ pub(crate) trait Doubled: Send + Sync {
 
     /// Waits. Says whether the client is still there after that.
     fn wait(&self, time: Duration) -> bool;
+}
+
+/// What came of one attempt to copy a key.
+#[derive(Debug)]
+pub(crate) enum Copying {
+    /// It is about to move, and has been for as long as a write waits for that.
+    Moves,
+    /// It has ended; without a [`CopyError`] where a store has panicked.
+    Ended(Result<Copied, Option<CopyError>>),
+    /// Authority has moved meanwhile without waiting for it.
+    AtRisk,
 }
 
 /// What came of copying one key.
@@ -81,27 +92,24 @@ pub(crate) fn copy(doubled: &dyn Doubled, key: &str) -> Result<Outcome, Ended> {
     let mut was_at_risk = false;
     let mut tries = 0;
     while tries < MOST_TRIES {
-        let Some((authority, token)) = doubled.begin_copy(key) else {
-            rest(doubled, MOVES)?;
-            continue;
-        };
-        let generation = token.generation();
-        let copied = contained(|| doubled.pair().copy(key, authority, generation));
-        let is_at_risk = doubled.end_copy(token);
-        was_at_risk |= is_at_risk;
-        tries += 1;
+        let copied = doubled.copy(key);
+        tries += u32::from(!matches!(copied, Copying::Moves));
         match copied {
-            Some(Ok(_)) if is_at_risk => {}
-            Some(Ok(_)) if was_at_risk => return Ok(Outcome::Failed),
-            Some(Ok(Copied::Equal)) => return Ok(Outcome::Equal),
-            Some(Ok(Copied::Saved)) => return Ok(Outcome::Copied),
-            Some(Err(error)) if error.step == Step::Fenced => rest(doubled, FENCED)?,
-            Some(Err(error)) => {
+            Copying::Moves => rest(doubled, Duration::ZERO)?,
+            // The row may be the one of the store that is not the authority any more.
+            Copying::AtRisk => was_at_risk = true,
+            Copying::Ended(Ok(_)) if was_at_risk => return Ok(Outcome::Failed),
+            Copying::Ended(Ok(Copied::Equal)) => return Ok(Outcome::Equal),
+            Copying::Ended(Ok(Copied::Saved)) => return Ok(Outcome::Copied),
+            Copying::Ended(Err(Some(error))) if error.step == Step::Fenced => {
+                rest(doubled, FENCED)?;
+            }
+            Copying::Ended(Err(error)) => {
                 // Not with its source, which may hold a row.
-                tracing::debug!(route = %doubled.route(), "a key was not copied: {error}");
+                let error = error.map(|error| error.to_string());
+                tracing::debug!(route = %doubled.route(), error, "a key was not copied");
                 return Ok(Outcome::Failed);
             }
-            None => return Ok(Outcome::Failed),
         }
     }
     Ok(Outcome::Failed)
@@ -176,7 +184,7 @@ pub(crate) fn tell<A: DeserializeOwned>(
         let failure = match doubled.post(path, &body) {
             None => return Err(Untold::NoServer),
             Some(Ok(answer)) => return read(&answer),
-            Some(Err(ReportFailure::Refused(why))) => return Err(Untold::Refused(why)),
+            Some(Err(ReportFailure::Refused(why))) => return Err(Untold::Refused(detail(&why))),
             Some(Err(ReportFailure::Later(failure))) => failure,
         };
         if failure.attempt == Attempt::Refused {
@@ -196,4 +204,15 @@ fn read<A: DeserializeOwned>(answer: &str) -> Result<A, Untold> {
     let answer = if answer.is_empty() { "null" } else { answer };
     serde_json::from_str(answer)
         .map_err(|error| Untold::Refused(format!("the server's answer cannot be read: {error}")))
+}
+
+/// What a person wants to know of a problem that the server describes.
+fn detail(said: &str) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: String,
+    }
+    let problem = said.find('{').and_then(|at| said.get(at..));
+    let problem = problem.and_then(|problem| serde_json::from_str::<Problem>(problem).ok());
+    problem.map_or_else(|| said.to_owned(), |problem| problem.detail)
 }

@@ -323,6 +323,11 @@ impl Engine {
         }
     }
 
+    /// Whether the client has been shut down.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
     /// Who this process is, as it reports itself.
     pub(crate) fn identity(&self) -> Arc<Identity> {
         let identity = &self.last_life().identity;

@@ -307,7 +307,7 @@ impl Transport {
         let said = said.read_to_string().unwrap_or_default();
         match status {
             200..=299 => Ok(said),
-            400 | 413 | 422 => Err(ReportFailure::Refused(format!("{status} {said}"))),
+            400 | 409 | 413 | 422 => Err(ReportFailure::Refused(format!("{status} {said}"))),
             _ => Err(ReportFailure::Later(failure)),
         }
     }

@@ -21,12 +21,17 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 const ASK: Duration = Duration::from_secs(1);
 /// How often a store is asked for its next keys.
 const MOST_READS: u32 = 5;
+/// How long it waits for what the server says about the route, before it begins.
+const READY: Duration = Duration::from_secs(30);
 /// How long the server may be away: a backfill has time.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// See [`Backfill::run`].
 pub(super) fn run(options: Backfill<'_>) -> Result<BackfillReport, BackfillError> {
     let begun = Instant::now();
+    if !options.doubled.is_ready(READY) {
+        return Err(BackfillError::NotReady);
+    }
     let order = start(&options, options.anew)?;
     let run = Run {
         resumed: order.cursor.is_some(),
@@ -45,7 +50,7 @@ fn start(options: &Backfill<'_>, anew: bool) -> Result<BackfillOrder, BackfillEr
         total: options.total,
         anew,
     };
-    tell(options.doubled, "/sdk/v1/backfills", &message)
+    tell(&*options.doubled, "/sdk/v1/backfills", &message)
 }
 
 fn tell(
@@ -170,7 +175,7 @@ impl Run<'_> {
         let mut wait = Duration::from_millis(500);
         let mut reads = 1;
         let keys = loop {
-            match doubled::keys_after(self.options.doubled, after, limit) {
+            match doubled::keys_after(&*self.options.doubled, after, limit) {
                 Ok(keys) => break keys,
                 Err(error) if reads >= MOST_READS => return Err(BackfillError::Store(error)),
                 Err(_) => self.rest(wait)?,
@@ -187,7 +192,7 @@ impl Run<'_> {
 
     /// What came of each key, in their order.
     fn copy(&self, keys: &[String]) -> Result<Vec<Outcome>, Ended> {
-        let doubled = self.options.doubled;
+        let doubled = &*self.options.doubled;
         let copy_all = |keys: &[String]| -> Result<Vec<Outcome>, Ended> {
             keys.iter().map(|key| doubled::copy(doubled, key)).collect()
         };
@@ -234,7 +239,7 @@ impl Run<'_> {
             complete,
         };
         let path = format!("/sdk/v1/backfills/{}", order.id);
-        tell(self.options.doubled, &path, &message)
+        tell(&*self.options.doubled, &path, &message)
     }
 
     fn ask(&self, order: &BackfillOrder) -> Result<BackfillOrder, BackfillError> {
@@ -242,7 +247,7 @@ impl Run<'_> {
     }
 
     fn rest(&self, time: Duration) -> Result<(), Ended> {
-        doubled::rest(self.options.doubled, time)
+        doubled::rest(&*self.options.doubled, time)
     }
 
     fn show(&mut self, order: &BackfillOrder, part: &Part) {

@@ -14,7 +14,7 @@ fn server() -> Arc<Mutex<Server>> {
 }
 
 fn backfill(process: &Process) -> Backfill<'_> {
-    Backfill::new(process).batch(250)
+    Backfill::new(Box::new(process)).batch(250)
 }
 
 #[test]
@@ -83,14 +83,14 @@ fn a_process_that_dies_anywhere_leaves_at_most_a_batch_to_do_again() {
             let mut dying = Process::new("a", &disk, Some(&server));
             dying.lives = lives.into();
             dying.dies_after = dies_after;
-            let died = Backfill::new(&dying).batch(BATCH).run();
+            let died = Backfill::new(Box::new(&dying)).batch(BATCH).run();
             match died {
                 Err(BackfillError::Ended) => {}
                 Ok(_) => assert!(lives > 66, "{lives}"),
                 other => panic!("{lives}: {other:?}"),
             }
             let next = Process::new("b", &disk, Some(&server));
-            let report = Backfill::new(&next).batch(BATCH).run().unwrap();
+            let report = Backfill::new(Box::new(&next)).batch(BATCH).run().unwrap();
             assert!(disk.are_equal(), "{lives}");
             assert_eq!((report.keys, report.failed), (ROWS, 0), "{lives}");
             let mut times: BTreeMap<String, u32> = BTreeMap::new();
@@ -127,7 +127,7 @@ fn failures_are_told_and_do_not_hold_it_up() {
         .unwrap()
         .extend(broken.iter().cloned());
     let process = Process::new("a", &disk, Some(&server));
-    let report = Backfill::new(&process).workers(4).run().unwrap();
+    let report = Backfill::new(Box::new(&process)).workers(4).run().unwrap();
     assert_eq!(
         (report.keys, report.copied, report.failed),
         (2_000, 500, 1_500)
@@ -213,6 +213,13 @@ fn what_cannot_be_is_said() {
     refusing.lock().unwrap().refuses = Some("409 not doubled".to_owned());
     let error = backfill(&Process::new("a", &disk, Some(&refusing))).run();
     assert!(error.unwrap_err().to_string().contains("409 not doubled"));
+
+    let deaf = Process::new("a", &disk, Some(&server()));
+    deaf.is_ready.store(false, Ordering::Relaxed);
+    assert!(matches!(
+        backfill(&deaf).run(),
+        Err(BackfillError::NotReady)
+    ));
 
     let mut rows = disk.old.rows.lock().unwrap();
     rows.insert("x".repeat(257), 1);

@@ -39,7 +39,10 @@ fn equal_stores_are_clean_and_the_server_is_told() {
             has_checksums(&disk);
         }
         disk.new.loads.store(0, Ordering::Relaxed);
-        let report = Consistency::new(&process).checksum().run().unwrap();
+        let report = Consistency::new(Box::new(&process))
+            .checksum()
+            .run()
+            .unwrap();
         assert!(report.is_clean() && report.is_recorded);
         assert_eq!(
             (report.compared, report.checksums.is_some()),
@@ -48,7 +51,7 @@ fn equal_stores_are_clean_and_the_server_is_told() {
         // Rows are not looked at where checksums say it all.
         assert_eq!(disk.new.loads.load(Ordering::Relaxed) * 2, rows);
     }
-    let report = Consistency::new(&process).run().unwrap();
+    let report = Consistency::new(Box::new(&process)).run().unwrap();
     assert_eq!((report.compared, report.differing), (100, 0));
     assert_eq!(*process.waited.lock().unwrap(), Duration::ZERO);
     let server = server.lock().unwrap();
@@ -69,7 +72,10 @@ fn what_differs_is_found_whatever_way_it_differs() {
         spoil(&disk, "k001007", None);
         spoil(&disk, "k001007b", Some(3));
         let process = Process::new("a", &disk, None);
-        let report = Consistency::new(&process).checksum().run().unwrap();
+        let report = Consistency::new(Box::new(&process))
+            .checksum()
+            .run()
+            .unwrap();
         assert!(!report.is_clean() && !report.is_recorded);
         assert_eq!(
             (report.compared, report.differing, report.failed),
@@ -105,7 +111,10 @@ fn a_copy_that_is_under_way_is_no_difference() {
                 new.rows.lock().unwrap().insert("k000007".to_owned(), 7);
             }
         });
-        let report = Consistency::new(&process).checksum().run().unwrap();
+        let report = Consistency::new(Box::new(&process))
+            .checksum()
+            .run()
+            .unwrap();
         assert!(report.is_clean(), "{report}");
         assert_eq!(report.checksums.is_some(), checksums);
         assert!(*process.waited.lock().unwrap() <= Duration::from_secs(2));
@@ -123,7 +132,10 @@ fn rows_that_never_stand_still_give_no_checksums_and_no_false_alarm() {
             *table.rows.lock().unwrap().get_mut("k000003").unwrap() += 1;
         }
     });
-    let report = Consistency::new(&process).checksum().run().unwrap();
+    let report = Consistency::new(Box::new(&process))
+        .checksum()
+        .run()
+        .unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!((report.compared, report.checksums), (10, None));
 }
@@ -132,7 +144,10 @@ fn rows_that_never_stand_still_give_no_checksums_and_no_false_alarm() {
 fn a_store_wholly_wrong_does_not_take_hours_and_names_few() {
     let disk = Disk::with(5_000);
     let process = Process::new("a", &disk, None);
-    let report = Consistency::new(&process).checksum().run().unwrap();
+    let report = Consistency::new(Box::new(&process))
+        .checksum()
+        .run()
+        .unwrap();
     assert_eq!((report.differing, report.keys.len()), (5_000, 20));
     assert!(*process.waited.lock().unwrap() <= Duration::from_secs(2));
 }
@@ -142,7 +157,7 @@ fn every_key_is_as_likely_to_be_drawn() {
     let process = Process::new("a", &equal(2_300), None);
     let mut times: BTreeMap<String, u32> = BTreeMap::new();
     for _ in 0..300 {
-        let drawn = draw::draw(&process, 230).unwrap();
+        let drawn = draw::draw(&&process, 230).unwrap();
         assert_eq!(drawn.len(), 230);
         for key in drawn {
             *times.entry(key).or_default() += 1;
@@ -158,7 +173,7 @@ fn every_key_is_as_likely_to_be_drawn() {
         let drawn: u32 = drawn.sum();
         assert!((2_600..3_400).contains(&drawn), "{part:?}: {drawn}");
     }
-    let few = draw::draw(&Process::new("a", &equal(7), None), 230).unwrap();
+    let few = draw::draw(&&Process::new("a", &equal(7), None), 230).unwrap();
     assert_eq!(few.len(), 7);
 }
 
@@ -176,7 +191,7 @@ fn orders_are_answered_by_their_names() {
             kind,
             sample,
         };
-        let report = run_order(&process, &order).unwrap();
+        let report = run_order(Box::new(&process), &order).unwrap();
         assert_eq!((report.compared, report.kind), (compared, kind));
     }
     let results = &server.lock().unwrap().results;
@@ -191,11 +206,14 @@ fn orders_are_answered_by_their_names() {
 #[test]
 fn stores_without_rows_and_stores_that_are_shut() {
     let process = Process::new("a", &Disk::default(), None);
-    let report = Consistency::new(&process).checksum().run().unwrap();
+    let report = Consistency::new(Box::new(&process))
+        .checksum()
+        .run()
+        .unwrap();
     assert_eq!((report.compared, report.checksums), (0, None));
     let ending = Process::new("a", &Disk::with(3), None);
     ending.lives.store(0, Ordering::Relaxed);
-    let ended = Consistency::new(&ending).run();
+    let ended = Consistency::new(Box::new(&ending)).run();
     assert!(matches!(ended, Err(ConsistencyError::Ended)));
     assert_eq!(
         Checksum { rows: 3, sum: -1 }.to_string(),

@@ -1,14 +1,15 @@
 //! Two stores, a server and processes that die, all in memory, for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::Doubled;
-use crate::authority::{Authority, Form, Token};
+use super::{Copying, Doubled};
+use crate::authority::{Authority, Form};
 use crate::backoff::Delays;
 use crate::decide::Path;
 use crate::rollout::RouteKey;
@@ -224,6 +225,7 @@ pub(crate) struct Process {
     pub(crate) moved: Mutex<BTreeSet<String>>,
     /// Keys that are about to move.
     pub(crate) moving: Mutex<BTreeSet<String>>,
+    pub(crate) is_ready: AtomicBool,
     pub(crate) waited: Mutex<Duration>,
     /// What happens while it waits, with how often it has waited.
     pub(crate) meanwhile: Mutex<Box<dyn FnMut(&Process) + Send>>,
@@ -253,6 +255,7 @@ impl Process {
             })),
             moved: Mutex::default(),
             moving: Mutex::default(),
+            is_ready: AtomicBool::new(true),
             waited: Mutex::default(),
             meanwhile: Mutex::new(Box::new(|_| {})),
             between_checksums: Mutex::new(Box::new(|_| {})),
@@ -315,9 +318,9 @@ impl Pair for Process {
     }
 }
 
-impl Doubled for Process {
+impl Doubled for &Process {
     fn pair(&self) -> &dyn Pair {
-        self
+        *self
     }
 
     fn route(&self) -> &RouteKey {
@@ -339,14 +342,22 @@ impl Doubled for Process {
         }
     }
 
-    fn begin_copy(&self, key: &str) -> Option<(Path, Token)> {
+    fn copy(&self, key: &str) -> Copying {
         let moves = self.moving.lock().unwrap().contains(key);
-        let token = self.authority.lock().unwrap().begin(moves)?;
-        Some((self.authority_of(key), token))
+        let Some(token) = self.authority.lock().unwrap().begin(moves) else {
+            return Copying::Moves;
+        };
+        let (path, generation) = (self.authority_of(key), token.generation());
+        let pair = AssertUnwindSafe(|| Pair::copy(*self, key, path, generation));
+        let copied = catch_unwind(pair);
+        match self.authority.lock().unwrap().end(token) {
+            true => Copying::AtRisk,
+            false => Copying::Ended(copied.map_or(Err(None), |copied| copied.map_err(Some))),
+        }
     }
 
-    fn end_copy(&self, token: Token) -> bool {
-        self.authority.lock().unwrap().end(token)
+    fn is_ready(&self, _patience: Duration) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
     }
 
     fn post(&self, path: &str, body: &[u8]) -> Option<Result<String, ReportFailure>> {
