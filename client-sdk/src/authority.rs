@@ -40,8 +40,9 @@ pub enum Shift {
     Held,
     /// The flip was made, or given up: what waited goes on.
     Released,
-    /// Authority may have moved unannounced (a halt, or this process heard nothing of a flip): what is
-    /// under way is at risk.
+    /// Authority may have moved unannounced (a halt, or this process heard nothing of a flip), also
+    /// where the next flip is announced already: what is under way is at risk, and so is what has ended
+    /// since this process was last known to be current.
     Unplanned,
 }
 
@@ -102,10 +103,7 @@ impl Authority {
             (true, false) if form.generation == before.generation => Shift::Released,
             _ => {
                 self.at_risk_below = form.generation;
-                match form.held {
-                    true => Shift::Held,
-                    false => Shift::Unplanned,
-                }
+                Shift::Unplanned
             }
         }
     }
@@ -226,6 +224,13 @@ mod tests {
         assert_eq!(authority.drained(), None);
         authority.end(repair);
         assert_eq!(authority.drained(), Some(2));
+    }
+
+    #[test]
+    fn a_halt_that_was_missed_is_unplanned_also_under_a_hold() {
+        let mut authority = Authority::new(form(1, false));
+        assert_eq!(authority.apply(form(3, true)), Shift::Unplanned);
+        assert_eq!(authority.drained(), Some(3));
     }
 
     #[test]

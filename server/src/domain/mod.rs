@@ -22,6 +22,7 @@ pub mod exposure;
 pub mod external;
 pub mod facts;
 pub mod field;
+pub mod flip;
 pub mod forecast;
 pub mod freeze;
 pub mod frozen;
