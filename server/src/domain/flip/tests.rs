@@ -169,9 +169,7 @@ fn what_a_halt_costs_is_listed() {
         lists_recent: false,
         ..Rules::ALL
     };
-    let unlisted: u64 = runs(rules, 400)
-        .iter()
-        .map(|outcome| outcome.lost_unlisted)
-        .sum();
-    assert!(unlisted > 0);
+    // Rare: the copy has to end between the halt and the news of it. These schedules have it.
+    let unlisted = |seed: &u64| run(rules, *seed).lost_unlisted > 0;
+    assert!([521, 700, 714, 901].iter().any(unlisted));
 }
