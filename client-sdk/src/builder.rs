@@ -28,6 +28,7 @@ pub struct ClientBuilder {
     is_from_environment: bool,
     cache_directory: Option<PathBuf>,
     cache_name: Option<String>,
+    spool_directory: Option<PathBuf>,
     manifest: Option<String>,
     manifest_keys: Vec<String>,
     ca_pem: Option<Vec<u8>>,
@@ -49,6 +50,7 @@ impl ClientBuilder {
             is_from_environment: false,
             cache_directory: None,
             cache_name: None,
+            spool_directory: None,
             manifest: None,
             manifest_keys: Vec::new(),
             ca_pem: None,
@@ -93,6 +95,19 @@ impl ClientBuilder {
     /// up to 64 letters, digits, `_` and `-`.
     pub fn cache_name(mut self, name: impl Into<String>) -> ClientBuilder {
         self.cache_name = Some(name.into());
+        self
+    }
+
+    /// Where data routes note which of their writes are not copied yet, so that another process takes
+    /// that over after this one was killed: `spool` in the [cache's directory](ClientBuilder::cache_dir)
+    /// unless you say otherwise. Processes may share it, those of one environment; it has to be on a
+    /// disk that outlives the process, not on one that a container loses. A loss of power is not
+    /// covered: run a consistency run after one.
+    ///
+    /// Without either a crash leaves nobody to know which rows may differ, and the server counts the
+    /// route as unverified.
+    pub fn spool_dir(mut self, directory: impl Into<PathBuf>) -> ClientBuilder {
+        self.spool_directory = Some(directory.into());
         self
     }
 
@@ -237,6 +252,7 @@ impl ClientBuilder {
             manifest,
             cache_directory: self.cache_directory,
             cache_name: self.cache_name,
+            spool_directory: self.spool_directory,
             cache_after: self.cache_after,
             poll_interval: self.poll_interval,
             is_polling_only: self.is_polling_only,

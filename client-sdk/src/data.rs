@@ -12,6 +12,7 @@ use crate::rollout::RouteKey;
 use crate::route::Route;
 use crate::store::{Both, Pair, Store};
 use crate::write::Write;
+use crate::writers::{Repair, Unverified};
 
 /// A route with its two stores: what is written by it is copied to the other store, as the route's
 /// mirror says. Made by [`Route::stores`]. Cheap to clone.
@@ -20,6 +21,25 @@ pub struct DataRoute {
     route: Route,
     key: RouteKey,
     pair: Arc<dyn Pair>,
+}
+
+/// How a data route stands in one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DataStatus {
+    /// The generation under which writes begin now.
+    pub generation: u64,
+    /// Whether a flip is under way: writes of the keys that it moves wait.
+    pub is_held: bool,
+    /// Whether the process knows who the authority is. Where it does not, it writes as it last knew,
+    /// and copies once it does. `true` where there is no server.
+    pub is_in_contact: bool,
+    /// How many writes and copies are under way.
+    pub under_way: u64,
+    /// How many keys have rows that may differ.
+    pub open_repairs: usize,
+    /// Why there may be more of them than are known, if so.
+    pub unverified: Option<Unverified>,
 }
 
 /// Why a route does not get its stores.
@@ -101,6 +121,28 @@ impl DataRoute {
         &self.route
     }
 
+    /// How it stands in this process.
+    #[must_use]
+    pub fn status(&self) -> DataStatus {
+        let keeper = self.keeper();
+        let standing = keeper.gate().standing();
+        DataStatus {
+            generation: standing.form.generation,
+            is_held: standing.form.held,
+            is_in_contact: keeper.is_in_contact(),
+            under_way: standing.under_way,
+            open_repairs: keeper.repairs_count(),
+            unverified: keeper.unverified(),
+        }
+    }
+
+    /// The keys whose rows may differ, as far as this process knows: those that are tried again by
+    /// themselves, and those that wait for a person.
+    #[must_use]
+    pub fn repairs(&self) -> Vec<Repair> {
+        self.keeper().unequal()
+    }
+
     pub(crate) fn live(&self) -> Live {
         let engine = Arc::clone(self.route.engine());
         Live::new(self.key.clone(), self.keeper(), engine)
@@ -108,7 +150,8 @@ impl DataRoute {
 
     /// This process's share of it, begun if need be: a forked child has its own.
     pub(crate) fn keeper(&self) -> Arc<Keeper> {
-        self.route.engine().keeper(self.route.slot(), &self.pair)
+        let route = (self.route.slot(), &self.key);
+        self.route.engine().keeper(route, &self.pair)
     }
 }
 

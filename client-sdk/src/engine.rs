@@ -16,8 +16,9 @@ use crate::breaker::Breaker;
 use crate::cache::{Cache, Found};
 use crate::changes::{Change, Subscribers};
 use crate::crew::Crew;
+use crate::data_routes::{self, DataRoutes};
 use crate::instance::Identity;
-use crate::keeper::{DataRoutes, Keeper};
+use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::overrides::Overrides;
 use crate::published::Published;
@@ -156,14 +157,40 @@ impl Engine {
     }
 
     /// This process's share of a data route, begun if need be.
-    pub(crate) fn keeper(self: &Arc<Self>, slot: &Arc<Slot>, pair: &Arc<dyn Pair>) -> Arc<Keeper> {
-        let data = &self.life().data;
-        if let Some(keeper) = data.find(slot.key()) {
+    pub(crate) fn keeper(
+        self: &Arc<Self>,
+        (slot, route): (&Arc<Slot>, &RouteKey),
+        pair: &Arc<dyn Pair>,
+    ) -> Arc<Keeper> {
+        let life = self.life();
+        if let Some(keeper) = life.data.find(slot.key()) {
             return keeper;
         }
-        // While no state is applied.
-        let writer = self.last_life().state.writer();
-        data.find_or_add(slot, pair, writer.get())
+        let beginning = life.data.beginning();
+        if let Some(keeper) = life.data.find(slot.key()) {
+            return keeper;
+        }
+        let opened = data_routes::open_spool(&self.settings, route);
+        // From here on no state is applied.
+        let writer = life.state.writer();
+        let keeper = Arc::new(Keeper::new(
+            (Arc::clone(slot), route.clone()),
+            Arc::clone(pair),
+            writer.get(),
+            opened,
+            Arc::clone(life.data.around()),
+        ));
+        life.data.add(Arc::clone(&keeper));
+        drop((writer, beginning));
+        if let Err(error) = self.start() {
+            tracing::warn!(%error, "the threads that look after data routes cannot start");
+        }
+        keeper
+    }
+
+    /// The data routes of this process.
+    pub(crate) fn keepers(&self) -> Vec<Arc<Keeper>> {
+        self.last_life().data.all()
     }
 
     fn set_breaker(self: &Arc<Self>, slot: &Slot, breaker: &Breaker) {
@@ -296,7 +323,11 @@ impl Engine {
         if reporter.is_none() && (life.ledger.is_some() || self.has_breakers()) {
             *reporter = Some(reporter::start(Arc::clone(self))?);
         }
-        Ok(())
+        drop(reporter);
+        match life.data.is_empty() {
+            true => Ok(()),
+            false => life.data.start(self),
+        }
     }
 
     /// Ends the threads, within a second. What was decided by stays what is decided by.
@@ -306,12 +337,14 @@ impl Engine {
         // In a forked child that never began a life the threads are the parent's.
         if life.process == std::process::id() {
             let until = Instant::now() + PATIENCE_AT_END;
+            life.data.begin_to_end();
             life.shadows.close();
             // What writers were told is done is copied, if that does not take too long.
             life.copies.rest(Instant::now() + PATIENCE_AT_END / 2);
             life.copies.close();
             let reporter = lock(&life.reporter).take().map(reporter::Thread::end);
             let thread = lock(&life.thread).take().map(sync::Thread::end);
+            life.data.end(until);
             if let Some(reporter) = reporter {
                 reporter.wait(until);
             }
@@ -392,7 +425,7 @@ impl Life {
             heard: Condvar::new(),
             cache: Mutex::new(cache),
             thread: Mutex::new(None),
-            data: DataRoutes::default(),
+            data: DataRoutes::new(settings.server.is_some()),
             identity: OnceLock::new(),
             next: OnceLock::new(),
         }

@@ -53,7 +53,9 @@ pub(crate) struct Place {
     pub(crate) path: Path,
     /// Whether a ramp's share has chosen it.
     pub(crate) is_by_ramp: bool,
-    /// Whether its writes are copied to the other side.
+    /// Whether the route's writes are copied to the other side, at least those of some keys.
+    pub(crate) is_doubled: bool,
+    /// Whether this key's are.
     pub(crate) is_mirrored: bool,
     /// Whether it has another authority after the flip under way.
     pub(crate) moves: bool,
@@ -277,6 +279,7 @@ impl Deciding {
             path,
             is_by_ramp: forced.is_none()
                 && matches!(decision.reason, Reason::RampIn | Reason::RampOut),
+            is_doubled: rollout.is_some_and(|rollout| rollout.mirror.write > Percent::ZERO),
             is_mirrored: rollout.is_some_and(|rollout| is_mirrored(route, rollout, key, path)),
             moves: forced.is_none() && self.next.iter().any(moves),
         }

@@ -71,7 +71,7 @@ impl Identity {
 }
 
 /// 128 bits from the system. Where it has none to give, what no two processes share at a time.
-fn random_id() -> String {
+pub(crate) fn random_id() -> String {
     let mut bytes = [0; 16];
     if SystemRandom::new().fill(&mut bytes).is_err() {
         let seed = (std::process::id(), SystemTime::now());

@@ -22,9 +22,13 @@ mod warnings;
 mod writers;
 
 #[cfg(feature = "client")]
+mod attendant;
+#[cfg(feature = "client")]
 mod backfill;
 #[cfg(feature = "client")]
 mod backoff;
+#[cfg(feature = "client")]
+mod bell;
 #[cfg(feature = "client")]
 mod breaker;
 #[cfg(feature = "client")]
@@ -46,6 +50,8 @@ mod clock;
 #[cfg(feature = "client")]
 mod consistency;
 #[cfg(feature = "client")]
+mod contact;
+#[cfg(feature = "client")]
 mod copying;
 #[cfg(feature = "client")]
 mod counters;
@@ -53,6 +59,8 @@ mod counters;
 mod crew;
 #[cfg(feature = "client")]
 mod data;
+#[cfg(feature = "client")]
+mod data_routes;
 #[cfg(feature = "client")]
 mod doubled;
 #[cfg(feature = "client")]
@@ -70,7 +78,11 @@ mod keeper;
 #[cfg(feature = "client")]
 mod key;
 #[cfg(feature = "client")]
+mod lease;
+#[cfg(feature = "client")]
 mod ledger;
+#[cfg(feature = "client")]
+mod mender;
 #[cfg(feature = "client")]
 mod mirror;
 #[cfg(feature = "client")]
@@ -81,6 +93,8 @@ mod pace;
 mod progress;
 #[cfg(feature = "client")]
 mod published;
+#[cfg(feature = "client")]
+mod repairs;
 #[cfg(feature = "client")]
 mod reporter;
 #[cfg(feature = "client")]
@@ -95,6 +109,8 @@ mod slot;
 mod slots;
 #[cfg(feature = "client")]
 mod slow;
+#[cfg(feature = "client")]
+mod spool;
 #[cfg(feature = "client")]
 mod state;
 #[cfg(feature = "client")]
@@ -163,7 +179,7 @@ pub use client::Client;
 #[cfg(feature = "client")]
 pub use consistency::{Consistency, ConsistencyError, ConsistencyReport};
 #[cfg(feature = "client")]
-pub use data::{DataRoute, StoresError};
+pub use data::{DataRoute, DataStatus, StoresError};
 #[cfg(feature = "client")]
 pub use key::Key;
 #[cfg(feature = "client")]

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) server: Option<Server>,
     pub(crate) cache_directory: Option<PathBuf>,
     pub(crate) cache_name: Option<String>,
+    /// Where spools are; beside the cache unless it is given.
+    pub(crate) spool_directory: Option<PathBuf>,
     pub(crate) cache_after: Duration,
     /// The manifest in the binary, or why it is refused; `None` where there is none.
     pub(crate) manifest: Option<Result<Arc<Manifest>, ManifestError>>,

@@ -108,6 +108,7 @@ impl TestClient {
             manifest: None,
             cache_directory: None,
             cache_name: None,
+            spool_directory: None,
             cache_after: std::time::Duration::MAX,
             poll_interval: std::time::Duration::MAX,
             is_polling_only: false,

@@ -10,8 +10,9 @@ use crate::counters::{Counters, Held};
 use crate::data::DataRoute;
 use crate::decide::Path;
 use crate::gate::PATIENCE;
-use crate::keeper::Lease;
+use crate::lease::Lease;
 use crate::slot::Slot;
+use crate::spool::form::Kept;
 use crate::testing;
 use crate::writers::{Cause, LONGEST_KEY};
 
@@ -151,6 +152,10 @@ impl<O, N> ReadyWrite<'_, O, N> {
 struct Writing<'d> {
     data: &'d DataRoute,
     lease: Lease,
+    /// Whether the process was cut off when it began.
+    is_at_risk: bool,
+    /// What was noted of it.
+    intent: Option<u64>,
     outcome: Option<Outcome>,
     held: Held,
     started: Started,
@@ -162,10 +167,19 @@ impl<'d> Writing<'d> {
         lease: Lease,
         begin: impl FnOnce(&Counters, Path, Started) -> Held,
     ) -> Writing<'d> {
+        let keeper = lease.keeper();
+        // After it has begun: a goodbye waits for what has.
+        let is_at_risk = !keeper.is_in_contact();
+        let is_noted = is_at_risk || lease.place().is_mirrored;
+        let intent = is_noted
+            .then(|| keeper.intend(&lease, is_at_risk))
+            .flatten();
         let started = Started::now();
         let counters = lease.keeper().slot().counters();
         Writing {
             held: begin(counters, lease.place().path, started),
+            is_at_risk,
+            intent,
             data,
             lease,
             outcome: None,
@@ -197,14 +211,19 @@ impl Drop for Writing<'_> {
         };
         let slot: &Slot = self.lease.keeper().slot();
         slot.counters().end(ended, self.held, self.started);
-        if place.is_mirrored
+        let cause = match outcome {
+            Outcome::Success => Cause::Failed,
+            Outcome::Error | Outcome::Panic | Outcome::Cancelled => Cause::UnknownOutcome,
+        };
+        if self.is_at_risk {
+            // It may not be the authority that was written: nothing is copied before that is known.
+            let (key, generation) = (self.lease.key(), self.lease.generation());
+            let kept = Kept::new(key, place.path, generation, Cause::AtRisk);
+            self.lease.keeper().repair(kept, self.intent);
+        } else if place.is_mirrored
             && let Some(lease) = self.lease.branch()
         {
-            let cause = match outcome {
-                Outcome::Success => Cause::Failed,
-                Outcome::Error | Outcome::Panic | Outcome::Cancelled => Cause::UnknownOutcome,
-            };
-            Copying::new(lease, cause).hand_over(self.data.route().engine());
+            Copying::new(lease, self.intent, cause).hand_over(self.data.route().engine());
         }
     }
 }

@@ -24,6 +24,7 @@ mod testing;
 mod tls;
 #[path = "../vectors/mod.rs"]
 mod vectors;
+mod writers;
 mod writes;
 
 const OFF: &str = r#"{"flag":"GITALY_BLAME","stage":"opt_in","setting":{"mode":"off"}}"#;

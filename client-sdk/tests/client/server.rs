@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use switchover::{
     Batch, Client, ClientBuilder, ContentHash, EnvironmentKind, Overrides, Pace, RouteKey, Version,
-    write_delta, write_snapshot,
+    WriterAnswer, WriterReport, write_delta, write_snapshot,
 };
 
 /// What the server does with a request.
@@ -60,6 +60,10 @@ struct Shared {
     snapshot: Answer,
     stream: Answer,
     telemetry: Answer,
+    writers: Answer,
+    /// What processes have told of their data routes, and what they are asked next.
+    told: Vec<(WriterReport, Instant)>,
+    order: WriterAnswer,
     requests: Vec<Request>,
     /// Apart from the other requests: they come when they come.
     reports: Vec<Report>,
@@ -81,6 +85,9 @@ impl Server {
             snapshot: Answer::Well,
             stream: Answer::Well,
             telemetry: Answer::Well,
+            writers: Answer::Well,
+            told: Vec::new(),
+            order: WriterAnswer::default(),
             requests: Vec::new(),
             reports: Vec::new(),
             streams: Vec::new(),
@@ -182,6 +189,20 @@ impl Server {
         self.shared().telemetry = answer;
     }
 
+    pub(crate) fn answer_writers(&self, answer: Answer) {
+        self.shared().writers = answer;
+    }
+
+    /// What the next process is asked that tells of its data routes.
+    pub(crate) fn order(&self, order: WriterAnswer) {
+        self.shared().order = order;
+    }
+
+    /// What processes have told of their data routes, and when.
+    pub(crate) fn told(&self) -> Vec<(WriterReport, Instant)> {
+        self.shared().told.clone()
+    }
+
     /// Every report that came, whatever it was answered.
     pub(crate) fn reports(&self) -> Vec<Report> {
         self.shared().reports.clone()
@@ -273,7 +294,9 @@ fn serve(shared: &Mutex<Shared>, connection: TcpStream) {
         let mut shared = shared.lock().unwrap();
         let is_stream = request.path == "/sdk/v1/stream";
         let is_report = request.path == "/sdk/v1/telemetry";
+        let is_writer = request.path == "/sdk/v1/writers";
         let answer = match () {
+            () if is_writer => shared.writers.clone(),
             () if is_stream => shared.stream.clone(),
             () if is_report => shared.telemetry.clone(),
             () => shared.snapshot.clone(),
@@ -285,6 +308,9 @@ fn serve(shared: &Mutex<Shared>, connection: TcpStream) {
                 batch: Batch::from_json(&request.body).unwrap(),
                 body: request.body.clone(),
             });
+        } else if is_writer {
+            let report = serde_json::from_slice(&request.body).unwrap();
+            shared.told.push((report, Instant::now()));
         } else {
             shared.requests.push(request.clone());
         }
@@ -295,6 +321,13 @@ fn serve(shared: &Mutex<Shared>, connection: TcpStream) {
             }
             Answer::HangUp => return,
             Answer::Well if is_report => write!(connection, "HTTP/1.1 204 No Content\r\n\r\n"),
+            Answer::Well if is_writer => {
+                let order = WriterAnswer {
+                    revision: shared.revision,
+                    ..std::mem::take(&mut shared.order)
+                };
+                write_body(&mut connection, &serde_json::to_string(&order).unwrap())
+            }
             Answer::Hang => {
                 shared.held.push(connection);
                 return;

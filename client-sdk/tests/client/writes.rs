@@ -47,7 +47,7 @@ pub(crate) fn rollout(path: Path, share: u32) -> Rollout {
 }
 
 /// The same on its way to the other path.
-fn held(path: Path) -> Rollout {
+pub(crate) fn held(path: Path) -> Rollout {
     let to = match path {
         Path::Old => Setting::On,
         Path::New => Setting::Off,
