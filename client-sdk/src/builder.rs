@@ -1,8 +1,10 @@
 //! How a client is made.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use crate::instance::Labels;
 use crate::manifest::{InvalidManifestKey, Manifest, ManifestKey};
 use crate::overrides::{self, Overrides};
 use crate::pace::Pace;
-use crate::settings::{MIRROR_THREADS, Settings};
+use crate::settings::{Mirroring, Settings, Spawner};
 use crate::transport::{self, Server};
 
 /// Shorter or longer intervals are a mistake, or would overflow a clock.
@@ -40,7 +42,7 @@ pub struct ClientBuilder {
     application: Option<(String, String)>,
     reports: bool,
     pace: Pace,
-    mirror_threads: usize,
+    mirroring: Mirroring,
 }
 
 impl ClientBuilder {
@@ -62,7 +64,7 @@ impl ClientBuilder {
             application: None,
             reports: true,
             pace: Pace::default(),
-            mirror_threads: MIRROR_THREADS,
+            mirroring: Mirroring::default(),
         }
     }
 
@@ -196,7 +198,34 @@ impl ClientBuilder {
     /// ever by an implementation that hangs. What exceeds them waits for its turn up to its deadline,
     /// 1,024 of each at most, and what exceeds that is dropped and counted.
     pub fn mirror_threads(mut self, threads: usize) -> ClientBuilder {
-        self.mirror_threads = threads.max(1);
+        self.mirroring.threads = threads.max(1);
+        self
+    }
+
+    /// How long a [shadow read](crate::Route::read) may take, waiting for a thread included: 1 s unless
+    /// you say otherwise. One that takes longer counts as an error and as slow, and is given up: as a
+    /// future it is dropped, but nothing can end a thread.
+    pub fn mirror_deadline(mut self, deadline: Duration) -> ClientBuilder {
+        let (shortest, longest) = INTERVALS;
+        self.mirroring.deadline = deadline.clamp(shortest, longest);
+        self
+    }
+
+    /// Gives shadow reads of [`run_async`](crate::ReadyRead::run_async) to the application's runtime,
+    /// such as `.spawner(|future| { tokio::spawn(future); })`. Without it the SDK's own threads await
+    /// them, where what needs a runtime of its own does not work.
+    pub fn spawner(
+        mut self,
+        spawn: impl Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync + 'static,
+    ) -> ClientBuilder {
+        self.mirroring.spawner = Some(Spawner(Arc::new(spawn)));
+        self
+    }
+
+    /// The most shadow reads that the [spawner](ClientBuilder::spawner) has at one time: 256 unless you
+    /// say otherwise. What exceeds that is dropped and counted.
+    pub fn mirror_futures(mut self, futures: usize) -> ClientBuilder {
+        self.mirroring.futures = futures;
         self
     }
 
@@ -257,7 +286,7 @@ impl ClientBuilder {
             poll_interval: self.poll_interval,
             is_polling_only: self.is_polling_only,
             pace: self.pace,
-            mirror_threads: self.mirror_threads,
+            mirroring: self.mirroring,
         };
         let overrides = self
             .overrides

@@ -62,6 +62,30 @@ impl<'r> Call<'r> {
         self.choice.path
     }
 
+    /// Runs this on the path that is chosen.
+    #[inline]
+    pub(crate) fn time<T, E>(&self, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let running = Running::start(self, Counters::begin);
+        let result = run();
+        running.end(&result);
+        result
+    }
+
+    /// Awaits this on the path that is chosen.
+    pub(crate) async fn time_async<T, E, F>(&self, run: impl FnOnce() -> F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let running = Running::start(self, Counters::begin_shared);
+        let result = run().await;
+        running.end(&result);
+        result
+    }
+
+    pub(crate) fn route(&self) -> &'r Route {
+        self.route
+    }
+
     /// What to run on the old path.
     #[inline]
     pub fn old<O>(self, old: O) -> CallWithOld<'r, O> {

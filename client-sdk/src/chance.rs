@@ -1,6 +1,28 @@
 //! Chance for whoever must not act at the same moment as ten thousand others.
 
+use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
+
+use crate::bucket::BUCKETS;
+
+thread_local! {
+    static CHANCE: RefCell<Chance> = RefCell::default();
+}
+
+/// Draws whether something happens that does so in this share of all cases.
+pub(crate) fn is_drawn(thousandths_of_percent: u32) -> bool {
+    match thousandths_of_percent {
+        0 => false,
+        BUCKETS.. => true,
+        // A thread that takes its locals down draws nothing.
+        share => CHANCE
+            .try_with(|chance| {
+                let drawn = chance.try_borrow_mut().map(|mut chance| chance.draw());
+                drawn.is_ok_and(|drawn| drawn * f64::from(BUCKETS) < f64::from(share))
+            })
+            .unwrap_or(false),
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Chance {
@@ -28,6 +50,13 @@ impl Chance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_drawn_as_often() {
+        assert!(!is_drawn(0) && is_drawn(100_000));
+        let drawn = (0..100_000).filter(|_| is_drawn(12_500)).count();
+        assert!((12_000..13_000).contains(&drawn), "{drawn}");
+    }
 
     #[test]
     fn ten_thousand_that_start_together_do_not_act_together() {

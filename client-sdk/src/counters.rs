@@ -25,8 +25,7 @@ const MOST_BYTES: usize = 64 * 1024;
 /// Threads with cells of their own, per route.
 const MOST_THREADS: usize = 16;
 /// Octaves that the shared cells of both paths and those of the mirror may have between them, beside
-/// the first of each: twice as much time from the shortest call to the longest, each. All latencies from
-/// a microsecond to ten seconds take 24.
+/// the free one of each. All latencies from a microsecond to ten seconds take 24.
 const MOST_OCTAVES: usize = 54;
 /// What the threads of one route may have of their own: what the shared cells, the mirror's and the
 /// account leave. Each octave of latencies is there twice: as counted, and as booked.

@@ -5,7 +5,7 @@
 //! clock of its own tells of work that is not done by its deadline, under way or not begun yet; what
 //! has not begun then never does. A crew is one process's: after a fork the child needs another.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -37,6 +37,7 @@ struct Shared {
     name: &'static str,
     most_threads: usize,
     most_waiting: usize,
+    most_watched: usize,
     state: Mutex<State>,
     /// There is work, or the end.
     work: Condvar,
@@ -51,6 +52,10 @@ struct State {
     waiting: VecDeque<Job>,
     /// By thread.
     running: Vec<Running>,
+    /// What runs elsewhere; its deadline taken by the clock once it has passed.
+    watched: BTreeMap<u64, Option<Deadline>>,
+    /// The number of the last one.
+    last_watched: u64,
     /// Threads that wait for work.
     idle: usize,
     has_clock: bool,
@@ -72,15 +77,40 @@ struct Running {
     deadline: Option<Deadline>,
 }
 
+/// What a crew may have to do at one time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    pub(crate) threads: usize,
+    /// Work that waits for one of them.
+    pub(crate) waiting: usize,
+    /// What runs elsewhere and is watched.
+    pub(crate) watched: usize,
+}
+
+/// The place of what runs elsewhere; given back when it is dropped.
+pub(crate) struct Watched {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let place = self.shared.state().watched.remove(&self.number);
+        // Not under the lock: it may be the last to hold what hears of the deadline.
+        drop(place);
+    }
+}
+
 impl Crew {
     /// A crew without a thread as yet. Its threads are called after it.
-    pub(crate) fn new(name: &'static str, most_threads: usize, most_waiting: usize) -> Crew {
+    pub(crate) fn new(name: &'static str, caps: Caps) -> Crew {
         Crew {
             process: std::process::id(),
             shared: Arc::new(Shared {
                 name,
-                most_threads: most_threads.max(1),
-                most_waiting,
+                most_threads: caps.threads.max(1),
+                most_waiting: caps.waiting,
+                most_watched: caps.watched,
                 state: Mutex::default(),
                 work: Condvar::new(),
                 clock: Condvar::new(),
@@ -107,12 +137,7 @@ impl Crew {
         if state.idle <= state.waiting.len() && !is_for_new_thread && !has_room {
             return Err(Refused);
         }
-        let is_sooner = |wakes: Instant| until.is_some_and(|until| until < wakes);
-        if until.is_some() && state.clock_wakes.is_none_or(is_sooner) {
-            shared.clock.notify_one();
-        }
-        let needs_clock = until.is_some() && !state.has_clock;
-        state.has_clock |= needs_clock;
+        let needs_clock = until.is_some_and(|until| shared.tell_clock(&mut state, until));
         let job = match is_for_new_thread {
             true => {
                 state.running.push(Running::at(&job));
@@ -129,6 +154,30 @@ impl Crew {
             self.start_clock();
         }
         job.map_or(Ok(()), |job| self.start_thread(thread, job))
+    }
+
+    /// Has the clock look after something that runs elsewhere. Never waits.
+    ///
+    /// # Errors
+    /// When as much is watched as may be, or the crew has ended.
+    pub(crate) fn watch(&self, deadline: Deadline) -> Result<Watched, Refused> {
+        let shared = &self.shared;
+        let mut state = shared.state();
+        if state.is_closed || state.watched.len() >= shared.most_watched {
+            return Err(Refused);
+        }
+        let needs_clock = shared.tell_clock(&mut state, deadline.0);
+        state.last_watched += 1;
+        let number = state.last_watched;
+        state.watched.insert(number, Some(deadline));
+        drop(state);
+        if needs_clock {
+            self.start_clock();
+        }
+        Ok(Watched {
+            shared: Arc::clone(shared),
+            number,
+        })
     }
 
     fn start_thread(&self, thread: usize, job: Job) -> Result<(), Refused> {
@@ -199,6 +248,14 @@ impl Drop for Crew {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the clock look in time. Whether it has to be started for that.
+    fn tell_clock(&self, state: &mut State, until: Instant) -> bool {
+        if state.clock_wakes.is_none_or(|wakes| until < wakes) {
+            self.clock.notify_one();
+        }
+        !std::mem::replace(&mut state.has_clock, true)
     }
 
     /// A thread's life.
@@ -286,15 +343,19 @@ impl State {
     fn next_deadline(&self) -> Option<Instant> {
         let running = self.running.iter().filter_map(|it| it.deadline.as_ref());
         let waiting = self.waiting.iter().filter_map(|it| it.deadline.as_ref());
-        running.chain(waiting).map(|(until, _)| *until).min()
+        let watched = self.watched.values().filter_map(Option::as_ref);
+        let all = running.chain(waiting).chain(watched);
+        all.map(|(until, _)| *until).min()
     }
 
     /// Who is to hear that work is under way for too long, and the work that has waited for too long.
     fn take_late(&mut self, now: Instant) -> (Vec<Arc<dyn Late>>, VecDeque<Job>) {
         let is_late = |deadline: &mut Deadline| deadline.0 <= now;
         let running = self.running.iter_mut();
-        let begun = running.filter_map(|it| it.deadline.take_if(is_late));
-        let begun = begun.map(|(_, late)| late).collect();
+        let running = running.filter_map(|it| it.deadline.take_if(is_late));
+        let watched = self.watched.values_mut();
+        let watched = watched.filter_map(|it| it.take_if(is_late));
+        let begun = running.chain(watched).map(|(_, late)| late).collect();
         let waits_too_long = |job: &Job| job.deadline.as_ref().is_some_and(|(at, _)| *at <= now);
         if !self.waiting.iter().any(waits_too_long) {
             return (begun, VecDeque::new());
@@ -329,117 +390,4 @@ impl std::fmt::Debug for Crew {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    use super::*;
-
-    const PATIENCE: Duration = Duration::from_secs(20);
-
-    #[derive(Default)]
-    struct Told {
-        begun: AtomicUsize,
-        waiting: AtomicUsize,
-    }
-
-    impl Late for Told {
-        fn late(&self, has_begun: bool) {
-            let count = if has_begun {
-                &self.begun
-            } else {
-                &self.waiting
-            };
-            count.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn eventually(is_so: impl Fn() -> bool) {
-        let end = Instant::now() + PATIENCE;
-        while !is_so() {
-            assert!(Instant::now() < end, "never");
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    #[test]
-    fn what_is_offered_is_done_by_few_threads_whatever_panics() {
-        let crew = Crew::new("test", 3, 10_000);
-        let done = Arc::new(AtomicUsize::new(0));
-        let threads = Arc::new(Mutex::new(std::collections::HashSet::new()));
-        for n in 0..1_000 {
-            let (done, threads) = (Arc::clone(&done), Arc::clone(&threads));
-            let work = move || {
-                threads.lock().unwrap().insert(thread::current().id());
-                done.fetch_add(1, Ordering::SeqCst);
-                assert!(n % 100 != 0, "a panic that a test wants");
-            };
-            crew.offer(Box::new(work), None).unwrap();
-        }
-        assert!(crew.rest(Instant::now() + PATIENCE));
-        assert_eq!(done.load(Ordering::SeqCst), 1_000);
-        assert!(threads.lock().unwrap().len() <= 3);
-    }
-
-    #[test]
-    fn over_the_cap_it_refuses_and_by_the_deadline_it_tells() {
-        let crew = Crew::new("test", 2, 3);
-        let told = Arc::new(Told::default());
-        let barrier = Arc::new(Barrier::new(3));
-        let began = Instant::now();
-        let offer = |millis| {
-            let barrier = Arc::clone(&barrier);
-            let late: Arc<dyn Late> = Arc::clone(&told) as Arc<dyn Late>;
-            let until = began + Duration::from_millis(millis);
-            let hang = move || drop(barrier.wait());
-            crew.offer(Box::new(hang), Some((until, late)))
-        };
-        // The last deadline is the first to pass.
-        let taken = [300, 200, 100, 90, 80, 70].map(offer);
-        assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), 5);
-        assert_eq!(taken.last(), Some(&Err(Refused)));
-        eventually(|| told.waiting.load(Ordering::SeqCst) == 3);
-        eventually(|| told.begun.load(Ordering::SeqCst) == 2);
-        assert!(began.elapsed() >= Duration::from_millis(300));
-        assert!(!crew.rest(Instant::now()), "it hangs still");
-        barrier.wait();
-        assert!(crew.rest(Instant::now() + PATIENCE));
-        // What is late is told once, and threads that come free are of use again.
-        assert_eq!(told.begun.load(Ordering::SeqCst), 2);
-        let (send, receive) = mpsc::channel();
-        crew.offer(Box::new(move || send.send(7).unwrap()), None)
-            .unwrap();
-        assert_eq!(receive.recv_timeout(PATIENCE), Ok(7));
-    }
-
-    #[test]
-    fn it_ends_at_once_though_all_of_it_hangs() {
-        let crew = Crew::new("test", 2, 10);
-        let (hold, held) = mpsc::channel::<()>();
-        let held = Arc::new(Mutex::new(held));
-        let dropped = Arc::new(AtomicUsize::new(0));
-        struct Counts(Arc<AtomicUsize>);
-        impl Drop for Counts {
-            fn drop(&mut self) {
-                self.0.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-        for _ in 0..6 {
-            let (held, counts) = (Arc::clone(&held), Counts(Arc::clone(&dropped)));
-            let work = move || {
-                let _ = (held.lock().unwrap().recv(), counts);
-            };
-            crew.offer(Box::new(work), None).unwrap();
-        }
-        let began = Instant::now();
-        crew.close();
-        assert_eq!(crew.offer(Box::new(|| ()), None), Err(Refused));
-        assert_eq!(dropped.load(Ordering::SeqCst), 4, "what waits is forgotten");
-        drop(crew);
-        assert!(began.elapsed() < Duration::from_millis(500));
-        drop(hold);
-        eventually(|| dropped.load(Ordering::SeqCst) == 6);
-    }
-}
+mod tests;

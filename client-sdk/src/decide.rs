@@ -34,6 +34,15 @@ impl Path {
             Path::New => "new",
         }
     }
+
+    /// The one that is not this one.
+    #[must_use]
+    pub const fn other(self) -> Path {
+        match self {
+            Path::Old => Path::New,
+            Path::New => Path::Old,
+        }
+    }
 }
 
 impl fmt::Display for Path {

@@ -36,8 +36,6 @@ use crate::sync;
 /// How long an ending client waits for its threads. A name server or a connection in the making is
 /// not interrupted; then the thread ends by itself soon after.
 const PATIENCE_AT_END: Duration = Duration::from_secs(1);
-/// Shadow reads, and copies, that may wait for a thread.
-const MOST_WAITING: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -151,6 +149,7 @@ impl Engine {
             ledger.open(&slot, &state);
         }
         slot.publish(state.plan(key));
+        slot.set_shadowed(state.shadowed(key));
         drop(writer);
         warn_of_overrides(&state, key);
         slot
@@ -230,6 +229,7 @@ impl Engine {
         life.data.apply(&state);
         for slot in self.slots() {
             slot.publish(state.plan(slot.key()));
+            slot.set_shadowed(state.shadowed(slot.key()));
         }
         drop(writer);
         // Whoever subscribes from here on sees the new state, and is not told that it is new.
@@ -413,8 +413,8 @@ impl Life {
         Life {
             ledger: reports.then(|| Mutex::new(Ledger::of(slots, &state))),
             reporter: Mutex::new(None),
-            shadows: Crew::new("shadow", settings.mirror_threads, MOST_WAITING),
-            copies: Crew::new("copy", settings.mirror_threads, MOST_WAITING),
+            shadows: Crew::new("shadow", settings.mirroring.caps()),
+            copies: Crew::new("copy", settings.mirroring.caps()),
             process: std::process::id(),
             slots: Slots::default(),
             health: Mutex::new(Health::new(

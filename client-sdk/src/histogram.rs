@@ -51,7 +51,11 @@ impl Bucket {
     }
 }
 
-/// How many octaves several histograms may have allocated between them, beside the first of each.
+/// The octave, of about a millisecond, that a histogram may have whether there is [`Room`] or not: so
+/// that everything is counted somewhere.
+const FREE_OCTAVE: usize = 16;
+
+/// How many octaves several histograms may have allocated between them, beside the one that is free.
 #[derive(Debug)]
 pub(crate) struct Room(AtomicUsize);
 
@@ -109,13 +113,11 @@ impl Buckets {
         if let Some(cell) = self.get(bucket) {
             return Some(cell);
         }
-        if self.octaves() == 0 {
-            return self.get_or_add(bucket);
-        }
-        if room.take() {
+        let is_free = bucket.octave == FREE_OCTAVE;
+        if is_free || room.take() {
             let octave = self.octaves.get(bucket.octave)?;
             let cells = Box::new([const { AtomicU64::new(0) }; PER_OCTAVE]);
-            if octave.set(cells).is_err() {
+            if octave.set(cells).is_err() && !is_free {
                 // Another thread was faster.
                 room.give_back();
             }
@@ -125,7 +127,12 @@ impl Buckets {
         let below = (0..bucket.octave).rev();
         let below = below.map(|octave| (octave, PER_OCTAVE - 1));
         let mut nearest = above.chain(below);
-        nearest.find_map(|(octave, place)| self.get(Bucket { octave, place }))
+        let nearest = nearest.find_map(|(octave, place)| self.get(Bucket { octave, place }));
+        let free = Bucket {
+            octave: FREE_OCTAVE,
+            place: 0,
+        };
+        nearest.or_else(|| self.get_or_add(free))
     }
 
     /// How many were counted in a bucket.
@@ -182,15 +189,21 @@ mod tests {
     #[test]
     fn without_room_a_latency_counts_in_the_nearest_octave() {
         let (room, buckets) = (Room::new(1), Buckets::new());
-        for nanos in [1 << 10, 1 << 20, 1 << 30, 1 << 15, 3] {
+        let count = |buckets: &Buckets, nanos| {
             let cell = buckets.get_or_add_within(Bucket::of(nanos), &room);
             cell.unwrap().fetch_add(1, Ordering::Relaxed);
+        };
+        for nanos in [1 << 10, 1 << 20, 1 << 30, 1 << 15, 3] {
+            count(&buckets, nanos);
         }
         assert_eq!(buckets.octaves(), 2);
         let mut latency = Latency::default();
         buckets.add_to(&mut latency);
         assert_eq!(latency.count(), 5);
         assert!(latency.max().unwrap().as_nanos() < 1 << 21);
+        let without = Buckets::new();
+        count(&without, 7);
+        assert_eq!(without.octaves(), 1);
     }
 
     #[test]

@@ -24,6 +24,8 @@ mod writers;
 #[cfg(feature = "client")]
 mod attendant;
 #[cfg(feature = "client")]
+mod awaited;
+#[cfg(feature = "client")]
 mod backfill;
 #[cfg(feature = "client")]
 mod backoff;
@@ -47,6 +49,8 @@ mod changes;
 mod client;
 #[cfg(feature = "client")]
 mod clock;
+#[cfg(feature = "client")]
+mod comparing;
 #[cfg(feature = "client")]
 mod consistency;
 #[cfg(feature = "client")]
@@ -94,6 +98,8 @@ mod progress;
 #[cfg(feature = "client")]
 mod published;
 #[cfg(feature = "client")]
+mod read;
+#[cfg(feature = "client")]
 mod repairs;
 #[cfg(feature = "client")]
 mod reporter;
@@ -103,6 +109,8 @@ mod reports;
 mod route;
 #[cfg(feature = "client")]
 mod settings;
+#[cfg(feature = "client")]
+mod shadow;
 #[cfg(feature = "client")]
 mod slot;
 #[cfg(feature = "client")]
@@ -177,6 +185,11 @@ pub use changes::{Change, Subscription};
 #[cfg(feature = "client")]
 pub use client::Client;
 #[cfg(feature = "client")]
+pub use comparing::Mismatch;
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub use comparing::{Compared, Ignored, Rules};
+#[cfg(feature = "client")]
 pub use consistency::{Consistency, ConsistencyError, ConsistencyReport};
 #[cfg(feature = "client")]
 pub use data::{DataRoute, DataStatus, StoresError};
@@ -187,6 +200,8 @@ pub use key::Key;
 pub use pace::Pace;
 #[cfg(feature = "client")]
 pub use progress::{BackfillStatus, Progress, TerminalProgress};
+#[cfg(feature = "client")]
+pub use read::{Awaited, Blocking, ComparedRead, Implementation, Read, ReadWithOld, ReadyRead};
 #[cfg(feature = "client")]
 pub use route::{Route, RouteSpec};
 #[cfg(feature = "client")]

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use crate::breaker::{Breaker, BreakerState, Fuse};
 use crate::bucket::Seed;
 use crate::call::{Call, Choice};
+use crate::chance::is_drawn;
 use crate::decide::{Decision, Path, Reason};
 use crate::engine::Engine;
 use crate::explain::Explanation;
 use crate::key::Key;
+use crate::read::{Due, Read};
 use crate::rollout::Rollout;
 use crate::slot::{Slot, Word};
 use crate::stage::Stage;
@@ -189,6 +191,53 @@ impl Route {
             None => key.with(|key| self.choose(word, key)),
         };
         Call::new(self, choice)
+    }
+
+    /// Runs the path that a read with this key takes; timed and counted. A share of the reads, picked by
+    /// chance and set on the server ([`Mirror::read`](crate::Mirror)), is a *shadow read* too: it also
+    /// runs on the other path, beside the caller, who neither waits for it nor sees what becomes of it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), std::io::Error> {
+    /// # let switchover = switchover::testing::client();
+    /// # fn read_file(id: u64) -> Result<String, std::io::Error> { Ok(id.to_string()) }
+    /// # fn ask_service(id: u64) -> Result<String, std::io::Error> { Ok(id.to_string()) }
+    /// let find = switchover.route("find_commit");
+    /// let id = 7;
+    /// let found = find
+    ///     .read(id)
+    ///     .old(move || read_file(id))
+    ///     .new(move || ask_service(id))
+    ///     .compare(|old, new| old == new)
+    ///     .run()?;
+    /// # assert_eq!(found, "7");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Both implementations are `Send + 'static`, because either may have to run on another thread, and
+    /// longer than the call: they own what they use, or share it (`move`, `Arc`). They must be reads:
+    /// what they do is done twice.
+    ///
+    /// Of the shadow nothing comes back but counts: runs, errors, panics, latency, results that differ,
+    /// and a few of their keys ([`Route::stats`]). It has a [deadline](crate::ClientBuilder::mirror_deadline),
+    /// and too many at one time are dropped. A path that a [test forces](crate::testing::force) runs alone.
+    #[inline]
+    #[must_use = "a read does nothing until it is run"]
+    pub fn read<K: Key>(&self, key: K) -> Read<'_> {
+        let due = match self.slot.shadowed() {
+            0 => None,
+            share => self.due(share, &key),
+        };
+        Read::new(self.call(key), due)
+    }
+
+    /// Chance has it, and not the key: else some keys would never be compared.
+    #[cold]
+    fn due<K: Key>(&self, share: u32, key: &K) -> Option<Due> {
+        (is_drawn(share) && self.forced().is_none()).then(|| Due {
+            key: key.with(|key| key.map(Box::from)),
+        })
     }
 
     /// What this process has counted for this route.

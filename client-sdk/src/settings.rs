@@ -1,16 +1,23 @@
 //! What a client was told when it was made, and what follows from it at once.
 
+use std::fmt;
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::{Cache, Release};
+use crate::crew::Caps;
 use crate::instance::Labels;
 use crate::manifest::{Manifest, ManifestError};
 use crate::pace::Pace;
 use crate::state::State;
 use crate::status::ManifestStatus;
 use crate::transport::Server;
+
+/// Shadow reads, and copies, that may wait for a thread.
+const MOST_WAITING: usize = 1024;
 
 /// What the builder was told.
 #[derive(Debug)]
@@ -30,11 +37,61 @@ pub(crate) struct Settings {
     /// Whether it reports what it counts.
     pub(crate) reports: bool,
     pub(crate) pace: Pace,
-    /// The most threads for shadow reads, and as many again for copies of writes.
-    pub(crate) mirror_threads: usize,
+    pub(crate) mirroring: Mirroring,
 }
 
-pub(crate) const MIRROR_THREADS: usize = 16;
+/// What runs beside calls, and how much of it may at one time.
+#[derive(Clone, Debug)]
+pub(crate) struct Mirroring {
+    /// The most threads for shadow reads, and as many again for copies of writes.
+    pub(crate) threads: usize,
+    /// The most futures that the spawner has at one time.
+    pub(crate) futures: usize,
+    /// How long a shadow read may take.
+    pub(crate) deadline: Duration,
+    /// Awaits shadow reads; `None` where the SDK's own threads do.
+    pub(crate) spawner: Option<Spawner>,
+}
+
+impl Default for Mirroring {
+    fn default() -> Mirroring {
+        Mirroring {
+            threads: 16,
+            futures: 256,
+            deadline: Duration::from_secs(1),
+            spawner: None,
+        }
+    }
+}
+
+impl Mirroring {
+    pub(crate) fn caps(&self) -> Caps {
+        Caps {
+            threads: self.threads,
+            waiting: MOST_WAITING,
+            watched: self.futures,
+        }
+    }
+}
+
+/// What the application's runtime awaits.
+pub(crate) type Spawned = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Gives futures to the application's runtime.
+#[derive(Clone)]
+pub(crate) struct Spawner(pub(crate) Arc<dyn Fn(Spawned) + Send + Sync>);
+
+impl Spawner {
+    pub(crate) fn spawn(&self, future: Spawned) {
+        (self.0)(future);
+    }
+}
+
+impl fmt::Debug for Spawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spawner")
+    }
+}
 
 impl Settings {
     pub(crate) fn open_cache(&self) -> Option<Cache> {

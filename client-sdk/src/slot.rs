@@ -12,6 +12,7 @@ use crate::bucket::{Seed, bucket};
 use crate::cells::Outcome;
 use crate::counters::Counters;
 use crate::decide::{Path, Plan, Reason};
+use crate::rollout::Percent;
 
 const KIND: u64 = 0b111;
 const OLD: u64 = 0;
@@ -66,6 +67,8 @@ pub(crate) struct Slot {
     generation: AtomicU32,
     /// How many [`crate::testing::force`] guards there are.
     forces: AtomicU32,
+    /// The share of the reads that are shadowed, in thousandths of a percent.
+    shadowed: AtomicU32,
     counters: Counters,
     /// Where the code gives the route a breaker.
     fuse: OnceLock<Box<Fuse>>,
@@ -93,6 +96,7 @@ impl Slot {
             seed: Seed::of(key),
             generation: AtomicU32::new(0),
             forces: AtomicU32::new(0),
+            shadowed: AtomicU32::new(0),
             counters: Counters::new(),
             fuse: OnceLock::new(),
             has_stores: AtomicBool::new(false),
@@ -200,6 +204,17 @@ impl Slot {
         }
     }
 
+    /// The share of the reads that are also run on the other path, in thousandths of a percent.
+    #[inline]
+    pub(crate) fn shadowed(&self) -> u32 {
+        self.shadowed.load(Ordering::Relaxed)
+    }
+
+    /// Only under the engine's writer lock.
+    pub(crate) fn set_shadowed(&self, share: Percent) {
+        self.shadowed.store(share.thousandths(), Ordering::Relaxed);
+    }
+
     /// The generation of the word that goes with the seed.
     fn write_group_seed(&self, seed: Seed) -> u64 {
         let generation = self.generation.load(Ordering::Relaxed).wrapping_add(1);
@@ -232,7 +247,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::rollout::Percent;
 
     /// Two group ramps that agree on no key: a share read with the other's seed would show.
     #[test]

@@ -10,9 +10,9 @@ use crate::decide::{self, Decision, Plan};
 use crate::explain::{self, Explanation};
 use crate::manifest::Manifest;
 use crate::overrides::{FlagOverride, Overrides};
-use crate::rollout::{Rollout, RouteKey, Watch};
+use crate::rollout::{Percent, Rollout, RouteKey, Watch};
 use crate::snapshot::Snapshot;
-use crate::stage::EnvironmentKind;
+use crate::stage::{EnvironmentKind, Stage};
 use crate::table::{Entry, Source, Table};
 use crate::versions::{At, Seen};
 use crate::warnings::{self, Warning};
@@ -240,6 +240,14 @@ impl State {
         Some(&self.table_of(route).rollout(route)?.watch)
     }
 
+    /// The share of a route's reads that are also run on the other path: none where it is mandatory,
+    /// since the old path may be gone.
+    pub(crate) fn shadowed(&self, route: &str) -> Percent {
+        let rollout = self.table_of(route).rollout(route);
+        let rollout = rollout.filter(|rollout| rollout.stage != Stage::Mandatory);
+        rollout.map_or(Percent::ZERO, |rollout| rollout.mirror.read)
+    }
+
     /// Best first.
     fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         let live = self.live.as_ref().map(|live| live.table());
@@ -320,7 +328,6 @@ fn with_halted(table: &Arc<Table>, halted: impl Fn(&RouteKey) -> Option<bool>) -
 mod tests {
     use super::*;
     use crate::decide::{Path, Reason};
-    use crate::stage::Stage;
 
     fn snapshot(at: &str, routes: &[&str], source: Source) -> Snapshot {
         let rollout =

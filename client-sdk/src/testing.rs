@@ -15,7 +15,7 @@ use crate::overrides::Overrides;
 use crate::pace::Pace;
 use crate::rollout::{FlagName, Rollout, RouteKey, Setting};
 use crate::route::Route;
-use crate::settings::{MIRROR_THREADS, Settings};
+use crate::settings::{Mirroring, Settings};
 use crate::slot::Slot;
 use crate::snapshot::{ContentHash, Snapshot, SnapshotError, Version, write_snapshot};
 use crate::stage::{EnvironmentKind, Stage};
@@ -119,7 +119,7 @@ impl TestClient {
             },
             reports: false,
             pace: Pace::default(),
-            mirror_threads: MIRROR_THREADS,
+            mirroring: Mirroring::default(),
         };
         TestClient {
             client: Client::of(Arc::new(Engine::new(settings, Arc::new(overrides)))),
