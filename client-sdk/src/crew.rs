@@ -302,15 +302,14 @@ impl Shared {
             let (begun, waiting) = state.take_late(now);
             if begun.is_empty() && waiting.is_empty() {
                 state.clock_wakes = state.next_deadline();
-                let waited = match state.clock_wakes {
-                    None => self.clock.wait(state).map(drop).is_ok(),
+                // Nobody panics under this lock; and if somebody did, what is there is whole.
+                match state.clock_wakes {
+                    None => drop(self.clock.wait(state)),
                     Some(at) => {
                         let left = at.saturating_duration_since(now);
-                        self.clock.wait_timeout(state, left).map(drop).is_ok()
+                        drop(self.clock.wait_timeout(state, left));
                     }
-                };
-                // Nobody panics under this lock; and if somebody did, what is there is whole.
-                let _ = waited;
+                }
                 continue;
             }
             if state.is_at_rest() {

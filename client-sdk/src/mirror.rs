@@ -107,13 +107,14 @@ impl MirrorCounters {
         if is_equal {
             return;
         }
-        beside.mismatches.fetch_add(1, Ordering::Release);
         // Not worth waiting for; and a fork may have copied the lock.
         if let Some(key) = key
             && let Ok(mut keys) = cells.keys.try_lock()
         {
             keys.keep(path, key);
         }
+        // After its key: whoever reports the one finds the other.
+        beside.mismatches.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn stats(&self) -> [MirrorStats; 2] {

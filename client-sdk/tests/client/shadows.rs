@@ -189,6 +189,7 @@ fn what_is_due_is_reported_as_rows_of_the_mirror_and_values_are_not() {
         route.stats().new_mirror.comparisons == 5
     });
     assert_eq!(route.stats().mismatching_keys, ["k4"]);
+    eventually("both are shown", || seen.lock().unwrap().len() == 2);
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     seen.sort_by_key(|(_, _, values)| *values);
     let saw = |new| (Some("k4".to_owned()), Path::Old, ("secret-7", new));
