@@ -38,6 +38,8 @@ mod builder;
 #[cfg(feature = "client")]
 mod cache;
 #[cfg(feature = "client")]
+mod calibrate;
+#[cfg(feature = "client")]
 mod call;
 #[cfg(feature = "client")]
 mod cells;
@@ -178,6 +180,8 @@ pub use backfill::{Backfill, BackfillError, BackfillReport};
 pub use breaker::{Breaker, BreakerState};
 #[cfg(feature = "client")]
 pub use builder::{ClientBuilder, StartError};
+#[cfg(feature = "client")]
+pub use calibrate::{Calibrate, Calibration, ComparedCalibrate};
 #[cfg(feature = "client")]
 pub use call::{Call, CallWithOld, ReadyCall};
 #[cfg(feature = "client")]
