@@ -62,8 +62,7 @@ pub struct BackfillReport {
 pub enum BackfillError {
     /// The client has no server, which keeps how far a backfill is.
     NoServer,
-    /// The server has not said yet how things stand, so that this process does not know which store
-    /// to copy from.
+    /// The server does not answer, so that this process does not know which store to copy from.
     NotReady,
     /// The server does not take it, and says why.
     Refused(String),
@@ -84,7 +83,7 @@ impl fmt::Display for BackfillError {
                 "a backfill needs a server, which keeps how far it is: give the client's builder one",
             ),
             BackfillError::NotReady => f.write_str(
-                "the server has not answered: a backfill must know which store to copy from",
+                "the server does not answer: a backfill must know which store to copy from",
             ),
             BackfillError::Refused(why) => write!(f, "the server refuses the backfill: {why}"),
             BackfillError::TakenOver => f.write_str("another process has taken the backfill over"),

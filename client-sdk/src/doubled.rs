@@ -47,8 +47,8 @@ pub(crate) trait Doubled: Send + Sync {
     /// Copies a key from its authority, in the way of every copy: counted while it runs.
     fn copy(&self, key: &str) -> Copying;
 
-    /// Whether this process decides by what the server says: before that it does not know which store
-    /// is a key's authority. Waits for it for a while.
+    /// Whether this process is in contact with the server: else it does not know which store is a key's
+    /// authority. Waits for it for a while.
     fn is_ready(&self, patience: Duration) -> bool;
 
     /// Sends a request to the server, and gives what it answers; `None` without a server.
@@ -64,7 +64,8 @@ pub(crate) trait Doubled: Send + Sync {
 /// What came of one attempt to copy a key.
 #[derive(Debug)]
 pub(crate) enum Copying {
-    /// It is about to move, and has been for as long as a write waits for that.
+    /// It is about to move, and has been for as long as a write waits for that; or the process is cut
+    /// off and does not know its authority. Not tried yet.
     Moves,
     /// It has ended; without a [`CopyError`] where a store has panicked.
     Ended(Result<Copied, Option<CopyError>>),

@@ -60,6 +60,11 @@ impl Doubled for Live {
     }
 
     fn copy(&self, key: &str) -> Copying {
+        // Who is cut off may take the wrong store for the authority.
+        if !self.keeper.is_in_contact() {
+            thread::sleep(LOOK);
+            return Copying::Moves;
+        }
         let Some(lease) = self.keeper.begin(&key.into(), None, PATIENCE) else {
             return Copying::Moves;
         };
@@ -71,8 +76,13 @@ impl Doubled for Live {
     }
 
     fn is_ready(&self, patience: Duration) -> bool {
-        let life = self.engine.life();
-        self.transport.is_none() || life.wait_ready(patience)
+        let until = Instant::now() + patience;
+        while !self.keeper.is_in_contact() {
+            if Instant::now() >= until || !self.wait(LOOK) {
+                return false;
+            }
+        }
+        true
     }
 
     fn post(&self, path: &str, body: &[u8]) -> Option<Result<String, ReportFailure>> {
