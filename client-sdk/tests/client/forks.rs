@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use switchover::{Client, Path, Route};
 
+use crate::reads::{OLD, mirrored};
 use crate::reports::{counted, sum};
 use crate::server::{Server, eventually};
 use crate::{HALTED, OFF, ON, PATIENCE};
@@ -241,4 +242,37 @@ fn a_fork_in_the_middle_of_everything_harms_nobody() {
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+#[test]
+fn a_childs_shadows_are_its_own() {
+    let server = Server::start();
+    server.set("blame", &mirrored(OLD, 100));
+    let client = server.client();
+    let route = client.route("blame");
+    assert!(client.wait_ready(PATIENCE));
+    let read = |route: &Route| {
+        let read = route.read("a").old(|| Ok::<_, ()>(7)).new(|| Ok(7));
+        read.compare(|old, new| old == new).run() == Ok(7)
+    };
+    assert!(read(&route));
+    let compared = |route: &Route| route.stats().new_mirror.comparisons;
+    eventually("the parent's threads run", || compared(&route) == 1);
+    let child = {
+        let route = route.clone();
+        move || {
+            // The parent's threads are gone; the child finds out by itself, and meanwhile drops.
+            let end = Instant::now() + PATIENCE;
+            while compared(&route) < 3 && Instant::now() < end {
+                if !read(&route) {
+                    return false;
+                }
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            compared(&route) >= 3 && route.stats().new_mirror.dropped > 0
+        }
+    };
+    assert!(in_child(child));
+    assert!(read(&route));
+    eventually("the parent goes on", || compared(&route) == 2);
 }
