@@ -99,6 +99,8 @@ struct Attendant {
 /// A report, and what of it is to be noted once the server has it.
 struct Report {
     message: WriterReport,
+    /// The revision that the process decided by.
+    revision: Option<u64>,
     repairs: Vec<(Arc<Keeper>, Vec<(u64, Kept)>)>,
 }
 
@@ -186,7 +188,9 @@ impl Attendant {
 
     fn collect(&self, ends: bool) -> Report {
         let identity = self.engine.identity();
+        let state = self.engine.state();
         let mut report = Report {
+            revision: state.live().map(|live| live.version().revision),
             message: WriterReport {
                 instance: identity.id().to_owned(),
                 name: identity.name().to_owned(),
@@ -242,8 +246,12 @@ impl Attendant {
             .iter()
             .map(|route| (route.route.clone(), route.drained))
             .collect();
+        let was_current = report.revision.is_some_and(|at| at >= answer.revision);
         for (keeper, repairs) in &report.repairs {
-            keeper.told(repairs);
+            if answer.was_gone {
+                keeper.list_recent(|_, _| true);
+            }
+            keeper.told(repairs, was_current);
         }
         if answer.was_gone {
             tracing::warn!(

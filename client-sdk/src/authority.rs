@@ -146,6 +146,12 @@ impl Authority {
         token.generation < self.at_risk_below
     }
 
+    /// Whether what began under this generation has met an unplanned shift.
+    #[must_use]
+    pub fn is_at_risk(&self, generation: u64) -> bool {
+        generation < self.at_risk_below
+    }
+
     /// The generation whose hold this process has done its part for: nothing that began before it is
     /// under way. `None` without a hold, or before that.
     #[must_use]

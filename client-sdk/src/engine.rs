@@ -4,7 +4,6 @@
 //! that matters is part of a [`Life`], of which every process has its own; the first call in a child
 //! that needs one begins it, from the last state that was published.
 
-use std::collections::BTreeSet;
 use std::iter::empty;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::Receiver;
@@ -32,6 +31,7 @@ use crate::state::State;
 use crate::status::{Health, Mode};
 use crate::store::Pair;
 use crate::sync;
+use crate::told::{warn_of_another_stage, warn_of_overrides};
 
 /// How long an ending client waits for its threads. A name server or a connection in the making is
 /// not interrupted; then the thread ends by itself soon after.
@@ -471,35 +471,4 @@ impl Life {
 /// assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn warn_of_another_stage(state: &State, key: &str, rollout: &Rollout) {
-    let first = state.compiled_rollout(key);
-    if let Some(first) =
-        first.filter(|first| (&first.flag, first.stage) != (&rollout.flag, rollout.stage))
-    {
-        tracing::warn!(
-            route = key,
-            "the code gives this route {} ({}) and {} ({}); the first counts",
-            first.stage,
-            first.flag,
-            rollout.stage,
-            rollout.flag,
-        );
-    }
-}
-
-/// Each text once per process.
-fn warn_of_overrides(state: &State, key: &str) {
-    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    for warning in state.warnings(key) {
-        let text = warning.to_string();
-        // Busy: another thread is about to tell, or a fork has copied the lock. Neither is worth waiting for.
-        let is_new = TOLD
-            .try_lock()
-            .is_ok_and(|mut told| told.insert(format!("{key}: {text}")));
-        if is_new {
-            tracing::warn!(route = key, "{text}");
-        }
-    }
 }

@@ -35,6 +35,8 @@ struct Inner {
     /// Futures that wait for a key to have moved, and for how long.
     waiters: BTreeMap<u64, (Waker, Instant)>,
     next_waiter: u64,
+    /// How many writes and copies of a key are under way, but for repairs.
+    busy: BTreeMap<Arc<str>, u32>,
 }
 
 /// What one state says about a data route.
@@ -66,6 +68,8 @@ pub(crate) struct Place {
 #[must_use = "what has begun is to be ended"]
 pub(crate) struct Begun {
     token: Token,
+    /// `None` for a repair.
+    key: Option<Arc<str>>,
     pub(crate) place: Place,
     /// What closures and stores are told.
     pub(crate) generation: u64,
@@ -89,17 +93,21 @@ impl Gate {
                 deciding,
                 waiters: BTreeMap::new(),
                 next_waiter: 0,
+                busy: BTreeMap::new(),
             }),
             route: route.into(),
             applied: Condvar::new(),
         }
     }
 
-    /// Decides by this state from now on, and lets those look again who wait.
-    pub(crate) fn apply(&self, state: &Arc<State>) -> Shift {
+    /// Decides by this state from now on, and lets those look again who wait. Second, whether authority
+    /// may have moved without having waited for what was under way.
+    pub(crate) fn apply(&self, state: &Arc<State>) -> (Shift, bool) {
         let deciding = Deciding::new(&self.route, Arc::clone(state));
         let mut inner = self.lock();
+        let before = inner.authority.form().generation;
         let shift = inner.authority.apply(deciding.form(&self.route));
+        let is_at_risk = shift != Shift::None && inner.authority.is_at_risk(before);
         inner.deciding = deciding;
         let waiters = std::mem::take(&mut inner.waiters);
         drop(inner);
@@ -107,7 +115,7 @@ impl Gate {
         for (waker, _) in waiters.into_values() {
             waker.wake();
         }
-        shift
+        (shift, is_at_risk)
     }
 
     /// Where a key's writes go now.
@@ -119,7 +127,7 @@ impl Gate {
     /// that takes too long.
     pub(crate) fn begin(
         &self,
-        key: &str,
+        key: &Arc<str>,
         forced: Option<Path>,
         patience: Duration,
     ) -> Option<Begun> {
@@ -145,7 +153,7 @@ impl Gate {
     /// waker is kept.
     pub(crate) fn begin_or_wake(
         &self,
-        key: &str,
+        key: &Arc<str>,
         forced: Option<Path>,
         (waker, until): (&Waker, Instant),
     ) -> Result<Begun, u64> {
@@ -192,15 +200,26 @@ impl Gate {
         };
         Begun {
             token,
+            key: None,
             place,
             generation,
         }
     }
 
+    /// Whether a write or a copy of this key is under way, but for repairs.
+    pub(crate) fn is_busy(&self, key: &str) -> bool {
+        self.lock().busy.contains_key(key)
+    }
+
     /// Begins a copy on behalf of a write that has not ended yet.
     pub(crate) fn branch(&self, of: &Begun) -> Begun {
+        let mut inner = self.lock();
+        if let Some(key) = &of.key {
+            *inner.busy.entry(Arc::clone(key)).or_default() += 1;
+        }
         Begun {
-            token: self.lock().authority.branch(&of.token),
+            token: inner.authority.branch(&of.token),
+            key: of.key.clone(),
             place: of.place,
             generation: of.generation,
         }
@@ -215,6 +234,14 @@ impl Gate {
     pub(crate) fn end(&self, begun: Begun) -> bool {
         let mut inner = self.lock();
         inner.authority.end(begun.token);
+        if let Some(key) = begun.key
+            && let Some(count) = inner.busy.get_mut(&key)
+        {
+            *count -= 1;
+            if *count == 0 {
+                inner.busy.remove(&key);
+            }
+        }
         inner.authority.drained().is_some()
     }
 
@@ -240,12 +267,14 @@ impl Gate {
 }
 
 impl Inner {
-    fn begin(&mut self, route: &str, key: &str, forced: Option<Path>) -> Option<Begun> {
+    fn begin(&mut self, route: &str, key: &Arc<str>, forced: Option<Path>) -> Option<Begun> {
         let place = self.deciding.place(route, key, forced);
         let token = self.authority.begin(place.moves)?;
         let generation = token.generation();
+        *self.busy.entry(Arc::clone(key)).or_default() += 1;
         Some(Begun {
             token,
+            key: Some(Arc::clone(key)),
             place,
             generation,
         })

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::authority::Shift;
@@ -10,6 +11,7 @@ use crate::contact::Contact;
 use crate::decide::Path;
 use crate::gate::{Begun, Gate};
 use crate::lease::Lease;
+use crate::recent::Recent;
 use crate::repairs::{Attempt, Repairs, Tried};
 use crate::rollout::RouteKey;
 use crate::slot::Slot;
@@ -42,6 +44,7 @@ pub(crate) struct Keeper {
     unverified: Mutex<Option<Unverified>>,
     /// The order of the consistency run that is under way.
     comparing: Mutex<Option<String>>,
+    recent: Mutex<Recent>,
     around: Arc<Around>,
 }
 
@@ -74,6 +77,7 @@ impl Keeper {
             spool: Mutex::new(opened.spool),
             unverified: Mutex::new(opened.unverified),
             comparing: Mutex::default(),
+            recent: Mutex::default(),
             around,
         }
     }
@@ -100,9 +104,13 @@ impl Keeper {
 
     /// Decides by this state from now on.
     pub(crate) fn apply(&self, state: &Arc<State>) {
-        if self.gate.apply(state) != Shift::None {
+        let (shift, is_at_risk) = self.gate.apply(state);
+        if shift != Shift::None {
             let moves = |key: &str| self.gate.place(key).moves;
             self.repairs().hasten(Instant::now(), moves);
+        }
+        if is_at_risk {
+            self.list_recent(|key, written| self.gate.place(key).path != written);
         }
         self.around.mender.ring();
         self.around.attendant.ring();
@@ -119,10 +127,55 @@ impl Keeper {
         Some(Lease::new(self, key, begun))
     }
 
+    /// Begins it, or has the waker called when it is worth another try, or when this time has come.
+    /// Says where the waker is kept.
+    pub(crate) fn begin_or_wake(
+        self: &Arc<Self>,
+        key: &Arc<str>,
+        forced: Option<Path>,
+        waker: (&Waker, Instant),
+    ) -> Result<Lease, u64> {
+        match self.gate.begin_or_wake(key, forced, waker) {
+            Ok(begun) => Ok(Lease::new(self, key, begun)),
+            Err(place) => {
+                // It looks at the clock for it.
+                self.around.mender.ring();
+                Err(place)
+            }
+        }
+    }
+
     /// Ends it, for a [`Lease`].
     pub(crate) fn end(&self, begun: Begun) {
         if self.gate.end(begun) {
             self.around.attendant.ring();
+        }
+    }
+
+    /// Notes that this process has written a key.
+    pub(crate) fn wrote(&self, lease: &Lease) {
+        lock(&self.recent).add(lease.key(), lease.place().path, lease.generation());
+    }
+
+    /// Has those looked at, of the keys that were written since this process was last known to be
+    /// current, for which this holds.
+    pub(crate) fn list_recent(&self, is_meant: impl Fn(&str, Path) -> bool) {
+        let (at_risk, may_be_more) = lock(&self.recent).take(is_meant);
+        let now = Instant::now();
+        let mut repairs = self.repairs();
+        let room = MOST_ENTRIES.saturating_sub(repairs.len());
+        let is_too_many = may_be_more || at_risk.len() > room;
+        for (key, (written, generation)) in at_risk.into_iter().take(room) {
+            let kept = Kept {
+                at_ms: now_ms(),
+                ..Kept::new(&key, written, generation, Cause::AtRisk)
+            };
+            repairs.adopt(kept.clone(), now);
+            self.note(|spool| spool.keep(&kept));
+        }
+        drop(repairs);
+        if is_too_many {
+            self.doubt(&SpoolError::Full);
         }
     }
 
@@ -192,8 +245,7 @@ impl Keeper {
         );
         let state = match self.compare(lease.key()) {
             Ok(Some(true)) => RepairState::Resolved,
-            Ok(Some(false)) => RepairState::Conflict,
-            Ok(None) | Err(_) => RepairState::Open,
+            Ok(Some(false) | None) | Err(_) => RepairState::Open,
         };
         self.repair(Kept { state, ..kept }, intent);
     }
@@ -241,6 +293,8 @@ impl Keeper {
             },
             _ => match self.compare(&key) {
                 Ok(Some(true)) => Tried::Equal,
+                // Its copy may be about to make them equal.
+                Ok(Some(false)) if self.gate.is_busy(&key) => Tried::Soon,
                 Ok(Some(false)) => Tried::Differ,
                 Ok(None) => Tried::Failed(Some(Step::Unsettled)),
                 Err(error) => Tried::Failed(error.map(|error| error.step)),
@@ -282,6 +336,7 @@ impl Keeper {
     /// What the server is told, with as many repairs as there is room for.
     pub(crate) fn tell(&self, most: (usize, usize)) -> (WriterRoute, Vec<(u64, Kept)>) {
         let drained = self.drained();
+        lock(&self.recent).report();
         let repairs = self.repairs();
         let untold = repairs.untold(most);
         let now_ms = now_ms();
@@ -300,9 +355,12 @@ impl Keeper {
         (told, untold)
     }
 
-    /// The server knows these.
-    pub(crate) fn told(&self, known: &[(u64, Kept)]) {
+    /// The server knows these, and whether this process was current when it told them.
+    pub(crate) fn told(&self, known: &[(u64, Kept)], was_current: bool) {
         self.repairs().told(known, Instant::now());
+        if was_current {
+            lock(&self.recent).confirmed();
+        }
     }
 
     /// Since when there is a repair that the server does not know of, or not as it is now.

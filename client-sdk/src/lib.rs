@@ -74,6 +74,8 @@ mod engine;
 #[cfg(feature = "client")]
 mod events;
 #[cfg(feature = "client")]
+mod fence;
+#[cfg(feature = "client")]
 mod gate;
 #[cfg(feature = "client")]
 mod histogram;
@@ -101,6 +103,8 @@ mod progress;
 mod published;
 #[cfg(feature = "client")]
 mod read;
+#[cfg(feature = "client")]
+mod recent;
 #[cfg(feature = "client")]
 mod repairs;
 #[cfg(feature = "client")]
@@ -134,11 +138,15 @@ mod tending;
 #[cfg(feature = "client")]
 pub mod testing;
 #[cfg(feature = "client")]
+mod told;
+#[cfg(feature = "client")]
 mod totals;
 #[cfg(feature = "client")]
 mod transport;
 #[cfg(feature = "client")]
 mod versions;
+#[cfg(feature = "client")]
+mod waiting;
 #[cfg(feature = "client")]
 mod write;
 
@@ -197,6 +205,8 @@ pub use comparing::{Compared, Ignored, Rules};
 pub use consistency::{Consistency, ConsistencyError, ConsistencyReport};
 #[cfg(feature = "client")]
 pub use data::{DataRoute, DataStatus, StoresError};
+#[cfg(feature = "client")]
+pub use fence::{Dialect, Fence, FenceConnection, FenceError};
 #[cfg(feature = "client")]
 pub use key::Key;
 #[cfg(feature = "client")]

@@ -14,6 +14,10 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How soon it is looked at again whether copies are made again.
 const NOT_NOW: Duration = Duration::from_secs(5);
+/// How soon rows are looked at again that differ, and how often they must in a row: a copy by another
+/// process may be under way.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const MOST_LOOKS: u32 = 4;
 /// After so many attempts a repair is given up.
 const MOST_ATTEMPTS: u32 = 20;
 
@@ -33,6 +37,8 @@ struct Entry {
     kept: Kept,
     due: Instant,
     is_running: bool,
+    /// How often in a row its rows were seen to differ.
+    differed: u32,
     /// The event that made the repair, or made it anew.
     since: u64,
     /// Which change of it the last one is, and which one the server knows.
@@ -56,6 +62,8 @@ pub(crate) enum Tried {
     Equal,
     Differ,
     Failed(Option<Step>),
+    /// They may be about to become equal.
+    Soon,
     /// It was not tried: nothing may be copied at the moment.
     NotNow,
 }
@@ -85,6 +93,10 @@ impl Repairs {
 
     /// A repair more, or another reason for one there is. Gives it as it is to be kept.
     pub(crate) fn add(&mut self, kept: Kept, now: Instant) -> Kept {
+        let is_over = kept.state == RepairState::Resolved && !self.is_heard;
+        if is_over && !self.entries.contains_key(&kept.key) {
+            return kept;
+        }
         self.events += 1;
         let since = self.events;
         self.untold_since.get_or_insert(now);
@@ -92,6 +104,7 @@ impl Repairs {
             kept: kept.clone(),
             due: now + FIRST_RETRY,
             is_running: false,
+            differed: 0,
             since,
             change: 0,
             told: None,
@@ -115,6 +128,7 @@ impl Repairs {
             entry.due = now + FIRST_RETRY;
         }
         entry.since = since;
+        entry.differed = 0;
         entry.change += 1;
         entry.kept.clone()
     }
@@ -198,7 +212,18 @@ impl Repairs {
                 self.resolve(&attempt.key, attempt.began, now);
                 return None;
             }
-            Tried::Differ => entry.kept.state = RepairState::Conflict,
+            Tried::Soon => {
+                entry.due = now + LOOK_AGAIN;
+                return Some(entry.kept.clone());
+            }
+            Tried::Differ => {
+                entry.differed += 1;
+                if entry.differed < MOST_LOOKS {
+                    entry.due = now + LOOK_AGAIN;
+                    return Some(entry.kept.clone());
+                }
+                entry.kept.state = RepairState::Conflict;
+            }
             Tried::Failed(step) => {
                 entry.kept.attempts += 1;
                 entry.kept.failed_at = step;

@@ -1,6 +1,7 @@
 //! Writes to the store that is the key's authority, and has the row copied to the other one.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use crate::cells::{Ended, Outcome};
@@ -14,6 +15,7 @@ use crate::lease::Lease;
 use crate::slot::Slot;
 use crate::spool::form::Kept;
 use crate::testing;
+use crate::waiting::Waiting;
 use crate::writers::{Cause, LONGEST_KEY};
 
 /// Why a write was not made, or failed.
@@ -148,6 +150,38 @@ impl<O, N> ReadyWrite<'_, O, N> {
     }
 }
 
+impl<O, N> ReadyWrite<'_, O, N> {
+    /// The same as [`run`](ReadyWrite::run) for futures, on whatever executor polls them. A future that
+    /// is dropped before its end has the row copied all the same: whether it was written is not known.
+    ///
+    /// # Errors
+    /// As [`run`](ReadyWrite::run).
+    ///
+    /// # Panics
+    /// Those of the implementation. The row is copied all the same.
+    pub async fn run_async<T, E, OF, NF>(self) -> Result<T, WriteError<E>>
+    where
+        O: FnOnce(u64) -> OF,
+        N: FnOnce(u64) -> NF,
+        OF: Future<Output = Result<T, E>>,
+        NF: Future<Output = Result<T, E>>,
+    {
+        let key = self.write.key.map_err(WriteError::Key)?;
+        let data = self.write.data;
+        let forced = testing::forced_on_this_thread(data.route().slot());
+        let lease = Waiting::new(data.keeper(), key, forced).await;
+        let lease = lease.ok_or(WriteError::Moving)?;
+        let writing = Writing::start(data, lease, Counters::begin_shared);
+        let generation = writing.lease.generation();
+        let result = match writing.lease.place().path {
+            Path::Old => (self.old)(generation).await,
+            Path::New => (self.new)(generation).await,
+        };
+        writing.end(&result);
+        result.map_err(WriteError::Failed)
+    }
+}
+
 /// Counts the write and has it copied when it ends, however it does.
 struct Writing<'d> {
     data: &'d DataRoute,
@@ -215,6 +249,9 @@ impl Drop for Writing<'_> {
             Outcome::Success => Cause::Failed,
             Outcome::Error | Outcome::Panic | Outcome::Cancelled => Cause::UnknownOutcome,
         };
+        if place.is_doubled {
+            self.lease.keeper().wrote(&self.lease);
+        }
         if self.is_at_risk {
             // It may not be the authority that was written: nothing is copied before that is known.
             let (key, generation) = (self.lease.key(), self.lease.generation());

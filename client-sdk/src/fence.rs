@@ -1,0 +1,270 @@
+//! A fence for SQL stores: a write of a lower generation than the store has seen is refused, in the
+//! write's own transaction.
+//!
+//! Flips wait for every process that is known to write. Some writes nobody can wait for: those of a
+//! process that was stopped for longer than anybody believed it to live, was declared gone, and wakes up
+//! amid a write; and those of a halt, which waits for nobody. With a fence the store itself refuses
+//! them: the first write of a newer generation raises what the store has seen, and from then on no older
+//! one gets in.
+//!
+//! What it closes, and why:
+//!
+//! - *An old write commits after the first new one.* The old one reads the fence in its own
+//!   transaction, under a lock that it shares with other writes and that raising excludes. So either its
+//!   commit is before the raise, and whoever raised sees its row; or it reads the raised generation and
+//!   is refused.
+//! - *Two writes raise at once.* Raising writes only where the stored generation is lower, so the
+//!   higher one stays whichever comes last; and whoever raises holds no shared lock, so they do not wait
+//!   for each other for ever.
+//! - *The process checks, sleeps, and writes.* Check and write are one transaction: there is no between.
+//!
+//! What it does not close: a generation that no write has carried to this store yet. Until then the
+//! store cannot know of it, and an older write gets in; the copy that follows a write carries its
+//! generation to the other store too.
+
+use std::fmt;
+
+/// How a fence asks a transaction that is open: a few lines, with any library. The
+/// statements have their parameters as `$1` and `$2`, in this order, which PostgreSQL and SQLite both
+/// understand.
+pub trait FenceConnection {
+    /// What goes wrong in the database.
+    type Error;
+
+    /// Runs a statement that gives no row or one with one integer.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn generation(&mut self, sql: &str, route: &str) -> Result<Option<i64>, Self::Error>;
+
+    /// Runs a statement that gives nothing.
+    ///
+    /// # Errors
+    /// Those of the database.
+    fn raise(&mut self, sql: &str, route: &str, generation: i64) -> Result<(), Self::Error>;
+}
+
+/// Which database the fence is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Reads under `FOR SHARE`. The transaction may be READ COMMITTED or stricter.
+    Postgres,
+    /// One writer at a time is the lock: begin the transaction with `BEGIN IMMEDIATE`.
+    Sqlite,
+}
+
+/// One route's fence in one store. Have it checked in the transaction of each write, the application's
+/// own and [`Store::save`](crate::Store::save) alike, and say so by
+/// [`Store::is_fenced`](crate::Store::is_fenced).
+///
+/// ```
+/// # use std::collections::BTreeMap;
+/// use switchover::{Dialect, Fence, FenceConnection, FenceError};
+///
+/// struct Transaction<'t>(&'t mut BTreeMap<String, i64>); // your library's
+///
+/// impl FenceConnection for Transaction<'_> {
+///     type Error = std::io::Error;
+///
+///     fn generation(&mut self, sql: &str, route: &str) -> Result<Option<i64>, Self::Error> {
+///         // rusqlite: self.0.query_row(sql, [route], |row| row.get(0)).optional()
+///         # let _ = sql;
+///         Ok(self.0.get(route).copied())
+///     }
+///
+///     fn raise(&mut self, sql: &str, route: &str, generation: i64) -> Result<(), Self::Error> {
+///         // rusqlite: self.0.execute(sql, (route, generation)).map(drop)
+///         # let _ = sql;
+///         self.0.insert(route.to_owned(), generation);
+///         Ok(())
+///     }
+/// }
+///
+/// # let mut database = BTreeMap::new();
+/// let fence = Fence::new("gear", Dialect::Sqlite);
+/// let mut transaction = Transaction(&mut database); // BEGIN IMMEDIATE
+/// fence.check(&mut transaction, 3).unwrap();
+/// // … the write itself, and COMMIT.
+/// assert!(matches!(fence.check(&mut transaction, 2), Err(FenceError::Refused { seen: 3 })));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    route: String,
+    dialect: Dialect,
+}
+
+/// Why a write may not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FenceError<E> {
+    /// The store has seen this generation, which is higher than the write's: roll the write back. A
+    /// [`Store::save`](crate::Store::save) answers [`Saved::Fenced`](crate::Saved::Fenced).
+    Refused {
+        /// What the store has seen.
+        seen: u64,
+    },
+    /// What the database says.
+    Database(E),
+}
+
+impl<E: fmt::Display> fmt::Display for FenceError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FenceError::Refused { seen } => {
+                write!(f, "the store has seen generation {seen}, which is higher")
+            }
+            FenceError::Database(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for FenceError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FenceError::Refused { .. } => None,
+            FenceError::Database(error) => error.source(),
+        }
+    }
+}
+
+impl Fence {
+    /// The table that fences need, one per database; for PostgreSQL and SQLite alike.
+    pub const CREATE: &'static str = "CREATE TABLE IF NOT EXISTS switchover_fence (\
+         route TEXT NOT NULL PRIMARY KEY, \
+         generation BIGINT NOT NULL)";
+
+    const READ: &'static str = "SELECT generation FROM switchover_fence WHERE route = $1";
+    const READ_SHARED: &'static str =
+        "SELECT generation FROM switchover_fence WHERE route = $1 FOR SHARE";
+    const RAISE: &'static str = "INSERT INTO switchover_fence (route, generation) VALUES ($1, $2) \
+         ON CONFLICT (route) DO UPDATE SET generation = excluded.generation \
+         WHERE switchover_fence.generation < excluded.generation";
+
+    /// The fence of a route.
+    #[must_use]
+    pub fn new(route: impl Into<String>, dialect: Dialect) -> Fence {
+        Fence {
+            route: route.into(),
+            dialect,
+        }
+    }
+
+    /// Lets a write of this generation pass, within its transaction and before it writes. Where it is
+    /// the first of its generation, older ones are refused from then on, once it commits.
+    ///
+    /// # Errors
+    /// When the store has seen a higher generation: nothing of the write may be committed. And those of
+    /// the database.
+    pub fn check<C: FenceConnection>(
+        &self,
+        transaction: &mut C,
+        generation: u64,
+    ) -> Result<(), FenceError<C::Error>> {
+        // Generations are counted one by one: no database lives to see that many.
+        let own = i64::try_from(generation).unwrap_or(i64::MAX);
+        let seen = self.read(transaction, Fence::READ)?;
+        self.compare(seen, own)?;
+        if seen.is_none_or(|seen| seen < own) {
+            // Without the shared lock, with which two of them would wait for each other for ever.
+            transaction
+                .raise(Fence::RAISE, &self.route, own)
+                .map_err(FenceError::Database)?;
+            // Another may have raised it further while this one waited to.
+            let seen = self.read(transaction, Fence::READ)?;
+            return self.compare(seen, own);
+        }
+        match self.dialect {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => {
+                let seen = self.read(transaction, Fence::READ_SHARED)?;
+                self.compare(seen, own)
+            }
+        }
+    }
+
+    fn read<C: FenceConnection>(
+        &self,
+        transaction: &mut C,
+        sql: &str,
+    ) -> Result<Option<i64>, FenceError<C::Error>> {
+        let seen = transaction.generation(sql, &self.route);
+        seen.map_err(FenceError::Database)
+    }
+
+    fn compare<E>(&self, seen: Option<i64>, own: i64) -> Result<(), FenceError<E>> {
+        match seen {
+            Some(seen) if seen > own => Err(FenceError::Refused {
+                seen: u64::try_from(seen).unwrap_or_default(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Database {
+        generations: BTreeMap<String, i64>,
+        /// Is raised by somebody else between the two looks.
+        raised_meanwhile: Option<i64>,
+        statements: Vec<String>,
+    }
+
+    impl FenceConnection for Database {
+        type Error = String;
+
+        fn generation(&mut self, sql: &str, route: &str) -> Result<Option<i64>, String> {
+            self.statements.push(sql.to_owned());
+            Ok(self.generations.get(route).copied())
+        }
+
+        fn raise(&mut self, sql: &str, route: &str, generation: i64) -> Result<(), String> {
+            self.statements.push(sql.to_owned());
+            let present = self.generations.entry(route.to_owned()).or_default();
+            *present = (*present)
+                .max(generation)
+                .max(self.raised_meanwhile.unwrap_or(0));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_write_of_a_lower_generation_is_refused_and_of_a_higher_one_seen() {
+        let mut database = Database::default();
+        let fence = Fence::new("gear", Dialect::Postgres);
+        for generation in [0, 1, 1, 3] {
+            assert_eq!(fence.check(&mut database, generation), Ok(()));
+        }
+        let refused = fence.check(&mut database, 2);
+        assert_eq!(refused, Err(FenceError::Refused { seen: 3 }));
+        assert_eq!(database.generations["gear"], 3);
+        assert_eq!(
+            Fence::new("other", Dialect::Postgres).check(&mut database, 1),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn one_that_is_overtaken_while_it_raises_is_refused() {
+        let mut database = Database {
+            raised_meanwhile: Some(9),
+            ..Database::default()
+        };
+        let refused = Fence::new("gear", Dialect::Sqlite).check(&mut database, 5);
+        assert_eq!(refused, Err(FenceError::Refused { seen: 9 }));
+    }
+
+    #[test]
+    fn most_writes_only_read_and_share_their_lock() {
+        let mut database = Database::default();
+        let fence = Fence::new("gear", Dialect::Postgres);
+        fence.check(&mut database, 1).unwrap();
+        database.statements.clear();
+        fence.check(&mut database, 1).unwrap();
+        assert_eq!(database.statements, [Fence::READ, Fence::READ_SHARED]);
+    }
+}
