@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::cells::Outcome;
 use crate::crew::Late;
@@ -13,9 +13,6 @@ use crate::lease::Lease;
 use crate::mirror::Run;
 use crate::spool::form::Kept;
 use crate::writers::{Cause, Step};
-
-/// How long a copy may take before the key counts as one to be repaired.
-const DEADLINE: Duration = Duration::from_secs(1);
 
 /// A copy that is to be made because a key was written. One that is dropped before it was made leaves
 /// a repair.
@@ -60,7 +57,8 @@ impl Copying {
     /// Has it made on another thread, or leaves a repair.
     pub(crate) fn hand_over(self, engine: &Engine) {
         let late: Arc<dyn Late> = Arc::clone(&self.watched) as Arc<dyn Late>;
-        let deadline = self.watched.offered + DEADLINE;
+        // When that has passed, the key counts as one to be repaired.
+        let deadline = self.watched.offered + engine.settings().mirroring.deadline;
         if let Some(copies) = engine.copies() {
             // Whoever refuses it drops it.
             let _ = copies.offer(Box::new(move || self.run()), Some((deadline, late)));

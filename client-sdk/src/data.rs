@@ -8,6 +8,7 @@ use crate::consistency::Consistency;
 use crate::doubled::Live;
 use crate::keeper::Keeper;
 use crate::key::Key;
+use crate::read::Read;
 use crate::rollout::RouteKey;
 use crate::route::Route;
 use crate::store::{Both, Pair, Store};
@@ -94,6 +95,13 @@ impl Route {
 }
 
 impl DataRoute {
+    /// A read, as [`Route::read`] has it. It follows the present path, also while a flip is under way.
+    #[inline]
+    #[must_use = "a read does nothing until it is run"]
+    pub fn read<K: Key>(&self, key: K) -> Read<'_> {
+        self.route.read(key)
+    }
+
     /// A write of one key: give it what writes to the old store, then what writes to the new one, then
     /// run it.
     ///

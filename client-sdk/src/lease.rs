@@ -46,10 +46,7 @@ impl Lease {
 
     /// The side that a copy writes.
     pub(crate) fn other(&self) -> Path {
-        match self.place.path {
-            Path::Old => Path::New,
-            Path::New => Path::Old,
-        }
+        self.place.path.other()
     }
 
     /// What closures and stores are told.

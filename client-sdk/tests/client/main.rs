@@ -9,10 +9,12 @@
 mod breaker;
 mod cache;
 mod calls;
+mod doubles;
 mod faults;
 #[cfg(unix)]
 mod forks;
 mod handles;
+mod kills;
 mod live;
 mod logs;
 mod manifest;
