@@ -312,6 +312,12 @@ fn routes(app: &App, policy: &str) {
         set("last", environment, json!({ "mode": "off" }));
     }
     promote(app, "over", &everywhere, "mandatory");
+    let writer = json!({ "instance": "a", "name": "web", "routes": [{ "route": "offered" }] });
+    app.request("POST", "/sdk/v1/writers")
+        .bearer(&app.sdk_key("dev"))
+        .json(&writer)
+        .send()
+        .expect(200);
     let cohorts = json!({ "include": [], "exclude": ["k0"], "reason": "test" });
     app.put(Who::MAINTAINER, &at("offered", "dev", "cohorts"), &cohorts)
         .expect(200);

@@ -34,6 +34,7 @@ mod environments;
 #[cfg(feature = "test-clock")]
 mod example;
 mod exposure;
+mod flips;
 mod freezes;
 mod gate_commands;
 mod gates;

@@ -108,12 +108,18 @@ impl Conductor {
                 break;
             }
         }
+        // Whoever has announced a flip ends it; this is for nodes that are gone.
+        self.services.settle_due()?;
         let moved = self
             .services
             .advance_ramps(&|target| watching.answers(&self.services, target))?;
         for step in moved {
             let (route, environment) = (&step.after.route, &step.after.environment);
-            tracing::info!(%route, %environment, "a ramp went on");
+            if step.after.data.hold.is_some() {
+                tracing::info!(%route, %environment, "a step of a ramp is announced");
+            } else {
+                tracing::info!(%route, %environment, "a ramp went on");
+            }
         }
         Ok(())
     }

@@ -94,6 +94,13 @@ impl Command {
         matches!(self, Command::Demote { .. }) || self.is_urgent()
     }
 
+    /// Whether it is for now even where keys are written in two stores: it announces nothing, and ends
+    /// whatever is announced.
+    #[must_use]
+    pub const fn ends_holds(&self) -> bool {
+        matches!(self, Command::Demote { halt: true, .. }) || self.is_urgent()
+    }
+
     /// The name of the action, for the record.
     #[must_use]
     pub const fn action(&self) -> &'static str {

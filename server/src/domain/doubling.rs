@@ -3,10 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use switchover::Next;
+use switchover::{Next, Percent};
 
 use crate::domain::actor::Actor;
 use crate::domain::command::Command;
+use crate::domain::rollout::Rollout;
+use crate::domain::route::{Operation, Route};
 
 /// What is on record of a rollout whose keys are in two stores. All of it is as by default on routes
 /// that nothing doubles.
@@ -92,11 +94,47 @@ pub struct Counted {
     pub since: u64,
 }
 
+impl Rollout {
+    /// What it says of the paths of keys.
+    #[must_use]
+    pub fn deciding(&self) -> Next {
+        Next {
+            stage: self.stage,
+            setting: self.setting,
+            halted: self.halt.is_some(),
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+        }
+    }
+
+    /// Whether writes of its route are copied to the other store here.
+    #[must_use]
+    pub fn is_doubled(&self, route: &Route) -> bool {
+        route.spec.operation == Operation::Write && self.mirror.shares.write > Percent::ZERO
+    }
+}
+
 impl Doubling {
     /// It, where there is something to tell.
     #[must_use]
     pub fn told(&self) -> Option<&Doubling> {
         Some(self).filter(|data| **data != Doubling::default())
+    }
+
+    /// Ends the hold, if there is one.
+    pub(super) fn end_hold(&mut self, outcome: Outcome, detail: &str, now: DateTime<Utc>) {
+        let Some(hold) = self.hold.take() else {
+            return;
+        };
+        let waited = now.signed_duration_since(hold.since).num_milliseconds();
+        self.last_flip = Some(FlipEnd {
+            at: now,
+            generation: self.generation,
+            action: hold.command.action().to_owned(),
+            outcome,
+            detail: detail.to_owned(),
+            waited_ms: u64::try_from(waited).unwrap_or(0),
+        });
     }
 
     /// The revision from which on guards count, when the rollout was last published at this one.

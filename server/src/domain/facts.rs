@@ -20,6 +20,7 @@ use crate::domain::release::FrozenStage;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::runbook::Runbook;
+use crate::domain::writer::Writing;
 
 /// What every change is judged by.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Facts {
     pub guards: Vec<GuardReport>,
     /// Whether that cannot be read: then nothing is known to be well.
     pub guards_unread: bool,
+    /// What is known of the processes that write the route here.
+    pub writing: Writing,
     /// What only a change of stage looks at.
     pub proof: Proof,
 }

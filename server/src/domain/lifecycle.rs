@@ -1,16 +1,19 @@
-//! What may happen to a rollout. [`plan`] is the only maker of a [`Transition`], and the store
-//! writes nothing else.
+//! What may happen to a rollout. [`plan`] is the only maker of a [`Transition`], with [`finish`] and
+//! [`abandon`] for what it has announced, and the store writes nothing else.
 //!
 //! Exposure has one door: whatever raises it, by whichever command, passes `door`.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use switchover::{RouteKey, Setting, Stage};
 
 use crate::domain::actor::{Actor, Role};
 use crate::domain::door::door;
+use crate::domain::doubling::Outcome;
 use crate::domain::drill::Drill;
 use crate::domain::exposure::Cohort;
 use crate::domain::facts::Facts;
+use crate::domain::flipping;
 use crate::domain::gate::{self, GateReport, GateState};
 use crate::domain::mirroring;
 use crate::domain::policy::GateKind;
@@ -22,6 +25,11 @@ use crate::domain::window::{close_window, open_window};
 
 pub use crate::domain::command::Command;
 pub use crate::domain::door::route_door;
+
+/// A flip is announced.
+const HELD: &str = "flip_hold";
+/// A flip is given up.
+const ABANDONED: &str = "flip_abandoned";
 
 /// A change of a rollout that the rules allow.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +57,12 @@ impl Transition {
     #[must_use]
     pub fn action(&self) -> &'static str {
         self.action
+    }
+
+    /// Whether it moves no key yet, or any more: a flip is announced, or given up. Guards count on.
+    #[must_use]
+    pub fn is_about_a_hold(&self) -> bool {
+        [HELD, ABANDONED].contains(&self.action)
     }
 
     /// What the gates of a promotion answered; none for other changes.
@@ -103,6 +117,7 @@ pub fn plan(
     if facts.route.retired_at.is_some() {
         return Err(Refusal::Retired(facts.route.spec.key.clone()));
     }
+    flipping::not_under_way(rollout, command)?;
     let mut after = rollout.clone();
     let mut gates = Vec::new();
     match command {
@@ -147,7 +162,10 @@ pub fn plan(
         Command::PauseRamp => ramping::pause(rollout, &mut after, facts)?,
         Command::ResumeRamp => ramping::go_on(rollout, &mut after, facts)?,
         Command::AdvanceRamp => ramping::advance(rollout, &mut after, facts),
-        Command::SetMirror(mirror) => mirroring::set(rollout, &mut after, *mirror, facts)?,
+        Command::SetMirror(mirror) => {
+            flipping::may_double(rollout, *mirror, facts)?;
+            mirroring::set(rollout, &mut after, *mirror, facts)?;
+        }
         Command::StopMirror => mirroring::stop(&mut after, facts),
     }
     if let Command::UseCohorts { uses, .. } = command {
@@ -159,6 +177,14 @@ pub fn plan(
         ramp.keep_time(after.halt.is_some(), facts.now, &facts.frozen);
     }
     door(rollout, &after, command, facts)?;
+    if let Some(held) = flipping::judge(rollout, &mut after, command, facts)? {
+        return Ok(Some(Transition {
+            action: HELD,
+            before: rollout.clone(),
+            after: held,
+            gates,
+        }));
+    }
     if after == *rollout {
         return Ok(None);
     }
@@ -183,6 +209,49 @@ pub fn plan(
         after,
         gates,
     }))
+}
+
+/// Makes the change that is announced, now that nobody writes the keys that it moves.
+///
+/// # Errors
+/// When nothing is announced, the rules do not allow it any more, or it would not be what was
+/// announced.
+pub fn finish(rollout: &Rollout, facts: &Facts) -> Result<Transition, Refusal> {
+    let Some(hold) = rollout.data.hold.clone() else {
+        return Err(Refusal::InvalidTransition(
+            "no flip is under way".to_owned(),
+        ));
+    };
+    let mut lifted = rollout.clone();
+    lifted.data.end_hold(Outcome::Made, "", facts.now);
+    let facts = Facts {
+        writing: facts.writing.all_let_go(),
+        ..facts.clone()
+    };
+    match plan(&lifted, &hold.command, &facts)? {
+        Some(made) if made.after.deciding() == hold.next => Ok(Transition {
+            before: rollout.clone(),
+            ..made
+        }),
+        _ => Err(Refusal::InvalidTransition(
+            "it would not be what was announced any more".to_owned(),
+        )),
+    }
+}
+
+/// Gives up what is announced: nothing else changes. `None` where nothing is.
+#[must_use]
+pub fn abandon(rollout: &Rollout, why: &str, now: DateTime<Utc>) -> Option<Transition> {
+    rollout.data.hold.as_ref()?;
+    let mut after = rollout.clone();
+    after.data.end_hold(Outcome::Abandoned, why, now);
+    after.revision += 1;
+    Some(Transition {
+        action: ABANDONED,
+        before: rollout.clone(),
+        after,
+        gates: Vec::new(),
+    })
 }
 
 /// Closing is never refused; while a freeze is open it takes back only what lowers exposure.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use crate::domain::facts::Facts;
+use crate::domain::flipping;
 use crate::domain::guard::GuardState;
 use crate::domain::ramp::{Move, RampState};
 use crate::domain::rollout::Rollout;
@@ -42,6 +43,11 @@ pub enum Wait {
     },
     /// The setting is not the one of its step.
     SetOtherwise,
+    /// Keys of its route cannot move between the stores now.
+    Flip {
+        /// Why.
+        detail: String,
+    },
     /// A guard does not pass.
     Guard {
         /// Which.
@@ -80,6 +86,10 @@ impl Outlook {
                 waits.push(Wait::SetOtherwise);
             }
             waits.extend(guards(facts, ramp.is_running()));
+        }
+        if matches!(next, Some(Move::Enter(_))) {
+            let waiting = flipping::waits(rollout, facts);
+            waits.extend(waiting.map(|detail| Wait::Flip { detail }));
         }
         let stands = rollout.halt.is_some() || !rollout.is_on_ramp();
         Some(Outlook {

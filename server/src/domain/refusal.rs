@@ -41,6 +41,10 @@ pub enum Refusal {
     Frozen(String),
     /// A guard is in breach.
     GuardBreach(String),
+    /// A flip is under way: keys of the route are about to move.
+    FlipUnderWay(String),
+    /// Keys of the route cannot move between its stores now.
+    FlipBlocked(String),
     /// Routes that require this one would be ahead of it.
     Dependents {
         /// Those routes and their stage here.
@@ -74,6 +78,8 @@ impl fmt::Display for Refusal {
             | Refusal::NotReady(detail)
             | Refusal::Frozen(detail)
             | Refusal::GuardBreach(detail)
+            | Refusal::FlipUnderWay(detail)
+            | Refusal::FlipBlocked(detail)
             | Refusal::Dependents { detail, .. } => f.write_str(detail),
             Refusal::GatesNotMet { to, gates } => {
                 let names: Vec<&str> = gates.iter().map(|report| report.gate).collect();

@@ -156,11 +156,12 @@ impl Rollout {
         )
     }
 
-    /// Whether something else than its ramp's plan and clock differs.
+    /// Whether something else differs than its ramp's plan and clock, and what is announced.
     #[must_use]
     pub fn is_more_than_ramp_of(&self, before: &Rollout) -> bool {
         let as_before = Rollout {
             ramp: before.ramp.clone(),
+            data: before.data.clone(),
             ..self.clone()
         };
         as_before != *before

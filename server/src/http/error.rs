@@ -20,6 +20,8 @@ pub(crate) enum Code {
     BodyTimeout,
     Conflict,
     DependentsAhead,
+    FlipBlocked,
+    FlipUnderWay,
     Forbidden,
     Frozen,
     GatesNotMet,
@@ -64,6 +66,16 @@ impl Code {
                 "dependents_ahead",
                 StatusCode::CONFLICT,
                 "Routes that require this one would be ahead of it",
+            ),
+            Code::FlipBlocked => (
+                "flip_blocked",
+                StatusCode::CONFLICT,
+                "Keys cannot move between the stores now",
+            ),
+            Code::FlipUnderWay => (
+                "flip_under_way",
+                StatusCode::CONFLICT,
+                "Keys are about to move between the stores",
             ),
             Code::Forbidden => (
                 "forbidden",
@@ -337,6 +349,8 @@ fn refused(refusal: Refusal, detail: String) -> Problem {
         Refusal::NotReady(_) => Problem::new(Code::NotReady, detail),
         Refusal::Frozen(_) => Problem::new(Code::Frozen, detail),
         Refusal::GuardBreach(_) => Problem::new(Code::GuardBreach, detail),
+        Refusal::FlipUnderWay(_) => Problem::new(Code::FlipUnderWay, detail),
+        Refusal::FlipBlocked(_) => Problem::new(Code::FlipBlocked, detail),
         Refusal::WindowNeeded(_) => Problem::new(Code::WindowNeeded, detail),
         Refusal::Dependents { ahead, .. } => {
             let ahead: Vec<Value> = ahead

@@ -14,6 +14,7 @@ mod explain;
 mod export;
 mod externals;
 mod extract;
+mod flips;
 mod freezes;
 mod guards;
 mod halts;
@@ -37,10 +38,13 @@ mod route_list;
 mod routes;
 mod runbooks;
 mod sdk;
+mod sdk_writers;
 mod server;
 mod settings;
 mod telemetry;
 mod verification;
+mod watching;
+mod writers;
 
 pub use openapi::openapi;
 pub use sdk::UNREAD;
@@ -49,7 +53,7 @@ pub use server::{CONDUCT_EVERY, Running, Server, ServerConfig};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::service::{Failure, Services};
+use crate::service::{Failure, Reception, Services};
 use crate::telemetry::Ingest;
 use crate::token::TokenKeys;
 use tokio::sync::watch;
@@ -69,6 +73,8 @@ pub(crate) struct App {
     pub(crate) streams: Arc<AtomicUsize>,
     /// Where reports are handed in.
     pub(crate) ingest: Arc<Ingest>,
+    /// Where processes that write data routes report.
+    pub(crate) reception: Arc<Reception>,
     /// How many requests of the API are being answered.
     pub(crate) requests: Arc<AtomicUsize>,
 }
@@ -176,6 +182,8 @@ handlers! {
     telemetry::show,
     instances::of_rollout,
     instances::of_environment,
+    writers::list,
+    writers::declare_gone,
     freezes::list,
     freezes::open,
     freezes::close,
@@ -218,6 +226,7 @@ handlers! {
     sdk::snapshot,
     sdk::stream,
     telemetry::take,
+    sdk_writers::take,
     health::healthz,
     health::readyz,
 }

@@ -100,8 +100,42 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
+/// What moves keys between the stores of a data route is announced first.
+const ANNOUNCED: [&str; 8] = [
+    "/promotions",
+    "/demotions",
+    "/acceptance",
+    "/resume",
+    "/setting",
+    "/cohorts",
+    "/ramp/start",
+    "/ramp/resume",
+];
+
+/// Adds the answer of an operation whose change may only be announced.
+fn announce(path: &str, operation: &mut Operation) {
+    let is_of_rollout = path.starts_with("/api/v1/routes/{route}/environments/{environment}/");
+    if is_of_rollout && ANNOUNCED.iter().any(|end| path.ends_with(end)) {
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Transition")))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(
+                "It moves keys between the stores of a data route, and is announced (`hold`): within \
+                 two seconds it is made, or given up (`last_flip`)",
+            )
+            .content("application/json", content)
+            .build();
+        let responses = &mut operation.responses.responses;
+        responses.insert("202".to_owned(), response.into());
+    }
+}
+
 /// Adds the errors that follow from what an operation takes.
 fn complete(path: &str, method: &str, operation: &mut Operation) {
+    if method != "GET" {
+        announce(path, operation);
+    }
     let secured = operation.security.is_some();
     let by_token = path.starts_with("/api/v1");
     let has_body = operation.request_body.is_some();

@@ -91,7 +91,7 @@ struct PausedBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = RampWait)]
 struct WaitBody {
-    /// `start`, `resume`, `halt`, `freeze`, `setting` or `guard`.
+    /// `start`, `resume`, `halt`, `freeze`, `setting`, `flip` or `guard`.
     #[schema(example = "guard")]
     what: &'static str,
     /// Which guard.
@@ -172,6 +172,7 @@ impl From<&Wait> for WaitBody {
             Wait::Paused { by, reason } => body("resume", &format!("paused by {by}: {reason}")),
             Wait::Halted => body("halt", "the rollout is halted"),
             Wait::Frozen { detail } => body("freeze", detail),
+            Wait::Flip { detail } => body("flip", detail),
             Wait::SetOtherwise => body("setting", "the setting is not the one of its step"),
             Wait::Guard {
                 name,

@@ -21,6 +21,7 @@ use crate::domain::text::Reason;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{By, OfRollout, Viewer};
+use crate::http::flips::{FlipEndBody, HoldBody};
 use crate::http::mirror::MirrorBody;
 use crate::http::ramps::RampBody;
 use crate::http::respond;
@@ -57,6 +58,12 @@ pub(crate) struct RolloutBody {
     ramp: Option<RampBody>,
     /// What also runs on the other path.
     mirror: MirrorBody,
+    /// How often authority over keys was about to move between the route's two stores, or moved.
+    generation: u64,
+    /// The keys that are about to move, if any are.
+    hold: Option<HoldBody>,
+    /// How the last announcement of such a move ended.
+    last_flip: Option<FlipEndBody>,
     /// The share of the keys in no cohort that may take the new path.
     #[schema(value_type = f64, example = 12.5)]
     exposure_percent: Percent,
@@ -110,7 +117,8 @@ struct AcceptanceBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Transition)]
 pub(crate) struct TransitionBody {
-    /// `promote`, `demote`, `halt`, `resume`, `setting`, `cohorts`, `acceptance_open`, `ramp_start` …
+    /// `promote`, `demote`, `halt`, `resume`, `setting`, `cohorts`, `acceptance_open`, `ramp_start` …;
+    /// `flip_hold` when it is only announced.
     #[schema(example = "promote")]
     action: String,
     route: String,
@@ -177,6 +185,9 @@ impl RolloutBody {
             }),
             ramp: RampBody::of(rollout, outlook),
             mirror: MirrorBody::from(&rollout.mirror),
+            generation: rollout.data.generation,
+            hold: HoldBody::of(&rollout.data),
+            last_flip: FlipEndBody::of(&rollout.data),
             exposure_percent: rollout.exposure(environment.kind).share,
             revision: rollout.revision,
             changed_at: rollout.changed_at,
@@ -245,6 +256,13 @@ pub(super) fn transition(status: StatusCode, changed: &Changed) -> Receipt {
         warnings: changed.warnings.clone(),
     };
     let tag = rollout_tag(&changed.version.epoch, after);
+    // It is announced, and made or given up within two seconds.
+    let is_held = before != after && after.data.hold.is_some();
+    let status = if is_held {
+        StatusCode::ACCEPTED
+    } else {
+        status
+    };
     respond::receipt(status, Some(tag), &body)
 }
 

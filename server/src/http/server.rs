@@ -1,4 +1,4 @@
-//! Starting and stopping: connections, the watch over the database, signals.
+//! Starting and stopping: connections, threads, signals.
 
 use std::any::Any;
 use std::io;
@@ -19,19 +19,11 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::conductor::Conductor;
 use crate::http::error::Problem;
 use crate::http::health::Contact;
+use crate::http::watching::Watch;
 use crate::http::{App, health, log, openapi, sdk, serve_api, serve_root};
-use crate::service::Services;
-use crate::store::{Hints, StoreError};
+use crate::service::{Reception, Services};
 use crate::telemetry::Ingest;
 use crate::token::TokenKeys;
-
-/// How often another node's hints are looked for.
-const HINTS_EVERY: Duration = Duration::from_millis(10);
-/// How often the database is looked at in any case: a hint can be lost.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// How often a look is taken whether the record is due to be signed.
-const CHECKPOINTS_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for requests that are being answered.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -70,6 +62,8 @@ pub struct Running {
     watch: Option<JoinHandle<()>>,
     ingest: Arc<Ingest>,
     writing: Option<JoinHandle<()>>,
+    reception: Arc<Reception>,
+    receiving: Option<JoinHandle<()>>,
     conducting: Option<JoinHandle<()>>,
 }
 
@@ -100,6 +94,8 @@ impl Server {
         }
         let (ingest, writer) = Ingest::new(Arc::clone(services.telemetry()), services.clock());
         let ingest = Arc::new(ingest);
+        let (reception, receptionist) = Reception::new(Arc::clone(services));
+        let reception = Arc::new(reception);
         let app = Arc::new(App {
             services: Arc::clone(&self.services),
             keys: Arc::clone(&self.keys),
@@ -108,7 +104,11 @@ impl Server {
             streams: Arc::new(AtomicUsize::new(0)),
             requests: Arc::new(AtomicUsize::new(0)),
             ingest: Arc::clone(&ingest),
+            reception: Arc::clone(&reception),
         });
+        let receiving = thread::Builder::new()
+            .name("switchover-writers".to_owned())
+            .spawn(move || receptionist.run())?;
         let writing = thread::Builder::new()
             .name("switchover-telemetry".to_owned())
             .spawn(move || writer.run())?;
@@ -156,6 +156,8 @@ impl Server {
             watch: Some(watch),
             ingest,
             writing: Some(writing),
+            reception,
+            receiving: Some(receiving),
             conducting,
         })
     }
@@ -204,6 +206,11 @@ impl Running {
             // What a writer that broke had not written, its senders send again.
             let _ = writing.join();
         }
+        self.reception.stop();
+        if let Some(receiving) = self.receiving.take() {
+            // What was not taken, its senders send again.
+            let _ = receiving.join();
+        }
         if let Some(conducting) = self.conducting.take() {
             // What a conductor that broke has not done, another node does.
             let _ = conducting.join();
@@ -224,6 +231,7 @@ impl Drop for Running {
         let _ = self.stop.send(());
         self.watching.store(false, Ordering::Relaxed);
         self.ingest.stop();
+        self.reception.stop();
     }
 }
 
@@ -379,110 +387,6 @@ fn matches(template: &str, path: &str) -> bool {
             (Some(wanted), Some(given)) if wanted.starts_with('{') && !given.is_empty() => {}
             (Some(wanted), Some(given)) if wanted == given => {}
             _ => return false,
-        }
-    }
-}
-
-/// Keeps what is published up to date with the database, and closes what has ended.
-struct Watch {
-    services: Arc<Services>,
-    keys: Arc<TokenKeys>,
-    contact: Arc<Contact>,
-    failing: bool,
-    hints: Option<Hints>,
-    forgotten: Instant,
-    signed: Instant,
-}
-
-impl Watch {
-    fn new(services: Arc<Services>, keys: Arc<TokenKeys>, contact: Arc<Contact>) -> Watch {
-        Watch {
-            services,
-            keys,
-            contact,
-            failing: false,
-            hints: None,
-            forgotten: Instant::now(),
-            signed: Instant::now(),
-        }
-    }
-
-    fn run(mut self, watching: &AtomicBool) {
-        let mut looked = Instant::now();
-        self.listen();
-        while watching.load(Ordering::Relaxed) {
-            thread::sleep(HINTS_EVERY);
-            if self.heard() || looked.elapsed() >= LOOK_EVERY {
-                looked = Instant::now();
-                self.look();
-            }
-        }
-    }
-
-    /// A connection that was lost may have lost hints too, so a look at the database follows.
-    fn heard(&mut self) -> bool {
-        match self.hints.as_mut().map(Hints::heard) {
-            None => false,
-            Some(Ok(heard)) => heard,
-            Some(Err(_)) => {
-                self.hints = None;
-                true
-            }
-        }
-    }
-
-    fn listen(&mut self) {
-        match self.services.store().listen() {
-            Ok(hints) => self.hints = hints,
-            Err(error) => tracing::warn!(%error, "no hints from other nodes"),
-        }
-    }
-
-    fn look(&mut self) {
-        // A window that cannot be closed now must not keep anything else from being published.
-        if let Err(error) = self.services.close_windows_due() {
-            tracing::warn!(%error, "acceptance windows that have ended are not closed yet");
-        }
-        let done = self.services.catch_up();
-        match done {
-            Ok(()) => {
-                self.failing = false;
-                if let Some(away) = self.contact.made() {
-                    tracing::info!(away_s = away.as_secs(), "the database is back");
-                }
-                if self.hints.is_none() && self.services.store().database().is_shared() {
-                    self.listen();
-                }
-                self.sign();
-                self.forget();
-            }
-            Err(StoreError::Busy) => {}
-            Err(error) => {
-                if !self.failing {
-                    tracing::error!(%error, "the database is out of reach; serving what is known");
-                }
-                self.failing = true;
-            }
-        }
-    }
-
-    fn sign(&mut self) {
-        if self.signed.elapsed() < CHECKPOINTS_EVERY {
-            return;
-        }
-        self.signed = Instant::now();
-        if let Err(error) = self.services.checkpoint_when_due(&self.keys) {
-            tracing::warn!(%error, "the record is not signed yet");
-        }
-    }
-
-    fn forget(&mut self) {
-        if self.forgotten.elapsed() < Duration::from_secs(600) {
-            return;
-        }
-        self.forgotten = Instant::now();
-        if let Err(error) = self.services.forget_old_receipts() {
-            tracing::warn!(%error, "old idempotency keys are still kept");
         }
     }
 }

@@ -254,7 +254,11 @@ impl Services {
             let (before, after) = work.run_on(rollout, &route, &environment, told)?;
             refuse_oversized(work.tx, &environment.key)?;
             Ok(Changed {
-                action: command.action(),
+                action: if is_held(&before, &after) {
+                    "flip_hold"
+                } else {
+                    command.action()
+                },
                 warnings: warnings(&after, &cohorts),
                 outlook: outlook(
                     work.tx,
@@ -333,8 +337,20 @@ fn refresh(
         exclude,
     };
     let told = (&command, reason.as_str());
-    let (_, after) = work.run_on(rollout, &route, &environment, told)?;
+    let (before, after) = work.run_on(rollout, &route, &environment, told)?;
+    if is_held(&before, &after) {
+        return Err(Failure::Conflict(format!(
+            "keys of `{0}` would move between its two stores in {1}, which is announced first and done \
+             by itself: put the keys into another cohort, and have {0} use that one there \
+             (switchover cohorts {0} {1} …)",
+            route.spec.key, environment.key
+        )));
+    }
     Ok(after)
+}
+
+fn is_held(before: &Rollout, after: &Rollout) -> bool {
+    before.data.hold.is_none() && after.data.hold.is_some()
 }
 
 fn too_large(route: &RouteKey, environment: &EnvironmentKey) -> Failure {

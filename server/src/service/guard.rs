@@ -12,7 +12,8 @@ use crate::domain::lifecycle::Command;
 use crate::domain::policy::{Guard, GuardAction};
 use crate::domain::text::{Reason, misleads};
 use crate::service::rollout::{load, unanswered};
-use crate::service::work::{Shared, Work};
+use crate::service::shared::Shared;
+use crate::service::work::Work;
 use crate::service::{Ctx, Failure, Services, Target};
 use crate::store::{IdempotencyKey, StoreError};
 
@@ -52,7 +53,7 @@ impl Services {
         self.store.read_first(|tx| {
             let mut found = BTreeMap::new();
             for target in targets {
-                let Some(published) = tx.published_at(&target.route, &target.environment)? else {
+                let Some(published) = tx.counted_since(&target.route, &target.environment)? else {
                     continue;
                 };
                 let Some(route) = tx.route(&target.route)? else {
@@ -104,7 +105,7 @@ impl Services {
         let acted = Cell::new(false);
         let answer = self.change(&ctx, &unanswered, |work| {
             work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
-            let published = work.tx.published_at(&target.route, &target.environment)?;
+            let published = work.tx.counted_since(&target.route, &target.environment)?;
             acted.set(published == Some(due.published));
             if acted.get() {
                 act(work, target, due, reason.as_str())?;

@@ -14,6 +14,7 @@ mod explain;
 mod export;
 mod external;
 mod failure;
+mod flip;
 mod freeze;
 mod guard;
 mod many;
@@ -23,6 +24,7 @@ mod policy;
 mod preparation;
 mod ramp;
 mod ramp_group;
+mod reception;
 mod release;
 mod report;
 mod rollout;
@@ -30,10 +32,12 @@ mod route;
 mod route_change;
 mod runbook;
 mod sdk_key;
+mod shared;
 mod size;
 mod telemetry;
 mod token;
 mod work;
+mod writers;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -62,6 +66,7 @@ pub use guard::Guarded;
 pub use many::{HaltSelection, Switched};
 pub use plan::{PlanView, StepPatch};
 pub use ramp::{Guards, Moved};
+pub use reception::{NotHeard, Reception, Receptionist};
 pub use release::{Freeze, ManifestSigner, release_tag};
 pub use rollout::{Change, Changed, Seen, Target, rollout_tag};
 pub use route::{NewRoute, RouteWithRollouts};
@@ -70,8 +75,9 @@ pub use runbook::RunbookView;
 pub use sdk_key::{CreatedSdkKey, NewSdkKeyRequest};
 pub use telemetry::{Instances, Series, SeriesSpan};
 pub use token::Revocation;
+pub use writers::{HeardWriter, TakenWriter, Writers};
 
-use work::Work;
+use work::{Touched, Work};
 
 /// Asks what time it is. Only the edge knows.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -140,6 +146,8 @@ pub struct Services {
     manifest_signer: ManifestSigner,
     /// Held while the audit chain is walked.
     verifying: Mutex<()>,
+    /// The flips that this node has announced.
+    announced: Mutex<BTreeSet<Target>>,
 }
 
 impl Services {
@@ -163,6 +171,7 @@ impl Services {
             clock,
             manifest_signer: Arc::new(|| Err("no key to sign manifests with is set up".to_owned())),
             verifying: Mutex::new(()),
+            announced: Mutex::default(),
         };
         services.catch_up()?;
         Ok(services)
@@ -275,7 +284,7 @@ impl Services {
     ) -> Result<Answer, Failure> {
         let changed = self.store.write::<_, Failure>(|tx| {
             if let Some(answer) = replay(tx, ctx)? {
-                return Ok((answer, BTreeSet::new()));
+                return Ok((answer, Touched::default()));
             }
             if let Some(key) = &ctx.idempotency {
                 tx.claim_receipt(key, self.now())
@@ -305,7 +314,8 @@ impl Services {
             changed => changed?,
         };
         // The change is durable. What cannot be published now, the next look at the database will.
-        for environment in touched {
+        self.watch_over(touched.holds);
+        for environment in touched.environments {
             if let Err(error) = self.publish(&environment) {
                 tracing::warn!(%environment, %error, "a committed change is not published yet");
             }

@@ -14,7 +14,8 @@ use crate::domain::ramp::{Move, Outlook};
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::service::rollout::{load, unanswered};
-use crate::service::work::{Shared, facts, frozen};
+use crate::service::shared::Shared;
+use crate::service::work::{facts, frozen};
 use crate::service::{Ctx, Failure, Services, Target};
 use crate::store::{StoreError, Tx};
 

@@ -11,12 +11,14 @@ use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::gate::GateReport;
 use crate::domain::lifecycle::Command;
 use crate::domain::ramp::Outlook;
+use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::text::Reason;
 use crate::service::ramp::outlook;
+use crate::service::shared::Shared;
 use crate::service::size::refuse_oversized;
-use crate::service::work::{Shared, Work, absent, facts, proof};
+use crate::service::work::{Work, absent, facts, proof};
 use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
 use crate::store::{Receipt, Tx};
 
@@ -216,6 +218,26 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
         &change.command,
         change.reason.as_str(),
     )?;
+    let is_held = |(before, after): &(Rollout, Rollout)| {
+        before.data.hold.is_none() && after.data.hold.is_some()
+    };
+    let moved = (before, after);
+    if !others.is_empty() {
+        let held = cascaded.iter().chain([&moved]).find(|moved| is_held(moved));
+        if let Some((_, held)) = held {
+            return Err(Failure::Refused(Refusal::InvalidTransition(format!(
+                "keys of `{}` move between two stores in {}, which is announced first and done by \
+                 itself: change it alone, without `cascade`",
+                held.route, held.environment
+            ))));
+        }
+    }
+    let action = if is_held(&moved) {
+        "flip_hold"
+    } else {
+        change.command.action()
+    };
+    let (before, after) = moved;
     if matches!(
         change.command,
         Command::SetCohorts { .. } | Command::OpenWindow { .. }
@@ -237,7 +259,7 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
     let overlap = overlap(&after.include, &after.exclude);
     let said = matches!(change.command, Command::SetCohorts { .. });
     Ok(Changed {
-        action: change.command.action(),
+        action,
         before,
         after,
         version: work.version(&environment.key)?,

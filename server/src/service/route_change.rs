@@ -85,6 +85,12 @@ fn apply_patch(
     if spec == before.spec && schedule == before.schedule {
         return Ok(());
     }
+    let moves = spec.ramp_group != before.spec.ramp_group
+        || spec.requires != before.spec.requires
+        || spec.operation != before.spec.operation;
+    if moves {
+        refuse_while_doubled(&found)?;
+    }
     if spec.ramp_group != before.spec.ramp_group {
         refuse_regrouping(&found)?;
     }
@@ -183,6 +189,25 @@ fn is_watched_anew(
         ),
         _ => true,
     })
+}
+
+/// Where writes go to two stores, keys move by announced flips alone.
+fn refuse_while_doubled(found: &RouteWithRollouts) -> Result<(), Failure> {
+    let doubled: Vec<String> = found
+        .rollouts
+        .iter()
+        .filter(|(rollout, _)| rollout.is_doubled(&found.route))
+        .map(|(rollout, _)| rollout.environment.to_string())
+        .collect();
+    if doubled.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Conflict(format!(
+        "`{}` is written in two stores in {}: another operation, ramp group or requirement would move \
+         keys between them unannounced; end the double writing first (switchover mirror …)",
+        found.route.spec.key,
+        doubled.join(", ")
+    )))
 }
 
 /// Another group is another selection of keys: in the middle of a ramp keys would move back.

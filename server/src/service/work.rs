@@ -10,16 +10,15 @@ use switchover::{EnvironmentKind, RouteKey, Stage, Version};
 use crate::domain::audit::AuditDraft;
 use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::facts::{Facts, Proof};
-use crate::domain::freeze::Freeze;
 use crate::domain::frozen::Frozen;
-use crate::domain::guard::GuardReport;
-use crate::domain::lifecycle::{Command, plan};
-use crate::domain::policy::{Policy, PolicyName};
+use crate::domain::lifecycle::{Command, Transition, plan};
+use crate::domain::policy::Policy;
 use crate::domain::rollout::Rollout;
-use crate::domain::route::Route;
-use crate::service::guard::asked;
+use crate::domain::route::{Operation, Route};
+use crate::domain::writer::Writing;
 use crate::service::observed::Observed;
-use crate::service::{Clock, Ctx, Failure, Guarded, Target, epoch};
+use crate::service::shared::Shared;
+use crate::service::{Clock, Ctx, Failure, Target, epoch};
 use crate::store::{NewPromotion, StoreError, Tx};
 use crate::telemetry::TelemetryStore;
 
@@ -37,87 +36,17 @@ pub(super) struct Work<'a, 't> {
     pub(super) observed: Observed,
     drafts: Vec<AuditDraft>,
     revisions: BTreeMap<EnvironmentKey, u64>,
+    /// The flips that are announced with it.
+    holds: BTreeSet<Target>,
 }
 
-/// What the changes of one transaction have in common: read once, however many rollouts change.
-pub(super) struct Shared {
-    telemetry: Arc<TelemetryStore>,
-    policies: BTreeMap<PolicyName, Policy>,
-    freezes: Option<Vec<Freeze>>,
-    /// What the guards of the one rollout answered to whoever asked them: then nobody asks again.
-    pub(super) answers: Option<Vec<GuardReport>>,
-}
-
-impl Shared {
-    /// Nothing is read yet; what guards have gathered will be, from here.
-    pub(super) fn new(telemetry: &Arc<TelemetryStore>) -> Shared {
-        Shared {
-            telemetry: Arc::clone(telemetry),
-            policies: BTreeMap::new(),
-            freezes: None,
-            answers: None,
-        }
-    }
-
-    pub(super) fn policy(&mut self, tx: &mut Tx<'_>, route: &Route) -> Result<Policy, StoreError> {
-        let name = &route.spec.policy;
-        let policy = match self.policies.get(name) {
-            Some(policy) => policy.clone(),
-            None => {
-                let found = tx.policy_of_routes(name)?.ok_or_else(|| {
-                    StoreError::Corrupt(format!("routes.policy: there is no policy {name}"))
-                })?;
-                self.policies.insert(name.clone(), found.policy.clone());
-                found.policy
-            }
-        };
-        Ok(policy.with_numbers(&route.spec.policy_numbers))
-    }
-
-    /// What the guards of a rollout answer; `None` where that cannot be read.
-    fn guards(
-        &mut self,
-        tx: &mut Tx<'_>,
-        (route, environment): (&Route, &Environment),
-        now: DateTime<Utc>,
-    ) -> Result<Option<Vec<GuardReport>>, StoreError> {
-        if let Some(answers) = &self.answers {
-            return Ok(Some(answers.clone()));
-        }
-        let guards = self.policy(tx, route)?.guards;
-        if guards.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        let (key, place) = (&route.spec.key, &environment.key);
-        let Some(published) = tx.published_at(key, place)? else {
-            return Ok(Some(Vec::new()));
-        };
-        let target = Target {
-            route: key.clone(),
-            environment: place.clone(),
-        };
-        let guarded = Guarded { published, guards };
-        Ok(asked(&self.telemetry, &target, &guarded, now.timestamp()))
-    }
-
-    fn freezes(
-        &mut self,
-        tx: &mut Tx<'_>,
-        environment: &EnvironmentKey,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Freeze>, StoreError> {
-        let all = match self.freezes.take() {
-            Some(all) => all,
-            None => tx.freezes(Some(now))?,
-        };
-        let here = all
-            .iter()
-            .filter(|freeze| freeze.covers(environment) && freeze.is_open(now))
-            .cloned()
-            .collect();
-        self.freezes = Some(all);
-        Ok(here)
-    }
+/// What a change has touched, once it is committed.
+#[derive(Default)]
+pub(super) struct Touched {
+    /// The environments that publish something new.
+    pub(super) environments: BTreeSet<EnvironmentKey>,
+    /// The flips that it has announced.
+    pub(super) holds: BTreeSet<Target>,
 }
 
 impl<'a, 't> Work<'a, 't> {
@@ -137,6 +66,7 @@ impl<'a, 't> Work<'a, 't> {
             observed: Observed::default(),
             drafts: Vec::new(),
             revisions: BTreeMap::new(),
+            holds: BTreeSet::new(),
         }
     }
 
@@ -227,13 +157,32 @@ impl<'a, 't> Work<'a, 't> {
         let Some(transition) = plan(&rollout, command, &facts)? else {
             return Ok((rollout.clone(), rollout));
         };
+        self.write(&transition, command, &facts)?;
+        Ok((transition.before().clone(), transition.after().clone()))
+    }
+
+    /// Writes a transition of a locked rollout, with all that belongs to it.
+    pub(super) fn write(
+        &mut self,
+        transition: &Transition,
+        command: &Command,
+        facts: &Facts,
+    ) -> Result<(), Failure> {
+        let (route, environment) = (&facts.route, &facts.environment);
         let revision = self.revision(&environment.key)?;
-        self.tx.apply(&transition, revision)?;
+        self.tx.apply(transition, revision)?;
+        if transition.after().data.hold.is_some() {
+            self.holds.insert(Target {
+                route: route.spec.key.clone(),
+                environment: environment.key.clone(),
+            });
+        }
+        let is_made = !transition.is_about_a_hold();
         if transition.before().stage != transition.after().stage {
             let entered = std::slice::from_ref(transition.after());
             self.tx.enter_stages(entered, &self.ctx.actor.subject)?;
         }
-        if let Command::Promote { to, break_glass } = command {
+        if let (true, Command::Promote { to, break_glass }) = (is_made, command) {
             self.tx.add_promotion(&NewPromotion {
                 rollout: transition.before(),
                 to: *to,
@@ -251,10 +200,29 @@ impl<'a, 't> Work<'a, 't> {
             transition.action(),
             Some(&route.spec.key),
             Some(&environment.key),
-            reason,
+            &facts.reason,
             (before, after),
         );
-        Ok((transition.before().clone(), transition.after().clone()))
+        Ok(())
+    }
+
+    /// Writes a transition that gives up what was announced.
+    pub(super) fn write_plainly(
+        &mut self,
+        transition: &Transition,
+        (route, environment): (&Route, &Environment),
+        reason: &str,
+    ) -> Result<(), Failure> {
+        let revision = self.revision(&environment.key)?;
+        self.tx.apply(transition, revision)?;
+        self.record(
+            transition.action(),
+            Some(&route.spec.key),
+            Some(&environment.key),
+            reason,
+            transition.record(),
+        );
+        Ok(())
     }
 
     /// What a command is judged by. What can only make things safer looks neither at policies nor at
@@ -270,12 +238,25 @@ impl<'a, 't> Work<'a, 't> {
         let place = (route, environment);
         match command {
             _ if command.is_urgent() => Ok(safe_facts(place, who, Proof::default())),
-            Command::Demote { .. } => {
+            Command::Demote { halt, .. } => {
                 let proof = Proof {
                     dependents: dependents(self.tx, route, environment)?,
                     ..Proof::default()
                 };
-                Ok(safe_facts(place, who, proof))
+                let mut facts = safe_facts(place, who, proof);
+                if !halt {
+                    facts.writing = writing(self.tx, place, self.now)?;
+                }
+                Ok(facts)
+            }
+            Command::SetMirror(_) => {
+                let requires: Vec<&str> =
+                    route.spec.requires.iter().map(RouteKey::as_str).collect();
+                let proof = Proof {
+                    required: stages(self.tx, &requires, &environment.key)?,
+                    ..Proof::default()
+                };
+                facts(self.tx, &mut self.shared, place, who, proof)
             }
             Command::Promote { to, .. } => {
                 let proof = proof(self.tx, route, environment)?;
@@ -308,10 +289,13 @@ impl<'a, 't> Work<'a, 't> {
         });
     }
 
-    /// Writes the audit entries; gives the environments that publish something new.
-    pub(super) fn finish(self) -> Result<BTreeSet<EnvironmentKey>, Failure> {
+    /// Writes the audit entries; gives what is touched.
+    pub(super) fn finish(self) -> Result<Touched, Failure> {
         self.tx.append_audit(self.drafts)?;
-        Ok(self.revisions.into_keys().collect())
+        Ok(Touched {
+            environments: self.revisions.into_keys().collect(),
+            holds: self.holds,
+        })
     }
 }
 
@@ -341,6 +325,7 @@ pub(super) fn facts(
 ) -> Result<Facts, StoreError> {
     let guards = shared.guards(tx, (route, environment), now)?;
     Ok(Facts {
+        writing: writing(tx, (route, environment), now)?,
         guards_unread: guards.is_none(),
         guards: guards.unwrap_or_default(),
         actor: ctx.actor.clone(),
@@ -387,9 +372,22 @@ fn safe_facts(
         frozen: Frozen::default(),
         guards: Vec::new(),
         guards_unread: false,
+        writing: Writing::default(),
         route: route.clone(),
         environment: environment.clone(),
         proof,
+    }
+}
+
+/// What is known of the processes that write a route here; nothing of routes that are not written.
+fn writing(
+    tx: &mut Tx<'_>,
+    (route, environment): (&Route, &Environment),
+    now: DateTime<Utc>,
+) -> Result<Writing, StoreError> {
+    match route.spec.operation {
+        Operation::Write => tx.writing((&route.spec.key, &environment.key), now),
+        Operation::Read | Operation::Call => Ok(Writing::default()),
     }
 }
 

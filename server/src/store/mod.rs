@@ -31,6 +31,7 @@ mod routes;
 mod rows;
 mod runbooks;
 mod schema;
+mod writers;
 
 use std::fmt;
 use std::path::Path;
@@ -47,6 +48,7 @@ pub use policies::StoredPolicy;
 pub use promotions::NewPromotion;
 pub use published::PublishedChanges;
 pub use routes::{RouteFilter, RouteOrder};
+pub use writers::WriterKey;
 
 pub(crate) use connections::Connections;
 
@@ -183,6 +185,18 @@ impl Store {
             dialect::notify(tx.connection).map_err(StoreError::from)?;
             Ok(done)
         })
+    }
+
+    /// Changes as [`Store::write`] does what no other node has to look at.
+    ///
+    /// # Errors
+    /// Those of the closure, or when the database cannot be used: then nothing has changed.
+    pub fn write_quietly<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.connections
+            .write(|connection| work(&mut Tx { connection }))
     }
 
     /// Copies a SQLite database, in use or not, into a new file.

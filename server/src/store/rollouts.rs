@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use switchover::RouteKey;
 
+use crate::domain::doubling::{Counted, Doubling};
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::lifecycle::Transition;
 use crate::domain::policy::PolicyName;
 use crate::domain::rollout::Rollout;
-use crate::store::rows::{RolloutRow, count, counted, time};
+use crate::store::rows::{RolloutRow, count, counted, from_json, json, time};
 use crate::store::schema::rollouts;
 use crate::store::{StoreError, Tx, dialect};
 
@@ -99,6 +100,19 @@ impl Tx<'_> {
             .collect()
     }
 
+    /// Those with a flip under way whose time is over by now.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn flips_due(&mut self, now: DateTime<Utc>) -> Result<Vec<(String, String)>, StoreError> {
+        Ok(rollouts::table
+            .filter(rollouts::flip_until.is_not_null())
+            .filter(rollouts::flip_until.le(time(now)))
+            .select((rollouts::route, rollouts::environment))
+            .order((rollouts::route.asc(), rollouts::environment.asc()))
+            .load(self.connection)?)
+    }
+
     /// Locks a rollout for this transaction and reads it; `None` where there is none.
     ///
     /// # Errors
@@ -147,13 +161,26 @@ impl Tx<'_> {
     /// [`StoreError::Stale`] when the rollout is not as the transition found it.
     pub fn apply(&mut self, transition: &Transition, published_at: u64) -> Result<(), StoreError> {
         let before = transition.before();
+        let mut row = RolloutRow::of(transition.after(), published_at)?;
+        if transition.is_about_a_hold() {
+            // No key has moved, and what guards have counted goes on to count.
+            let since = self.counted_since(&before.route, &before.environment)?;
+            let data = Doubling {
+                counted: since.map(|since| Counted {
+                    published: published_at,
+                    since,
+                }),
+                ..transition.after().data.clone()
+            };
+            row.data = Some(json(&data)?);
+        }
         let updated = diesel::update(
             rollouts::table
                 .filter(rollouts::route.eq(before.route.as_str()))
                 .filter(rollouts::environment.eq(before.environment.as_str()))
                 .filter(rollouts::revision.eq(count(before.revision))),
         )
-        .set(&RolloutRow::of(transition.after(), published_at)?)
+        .set(&row)
         .execute(self.connection)?;
         if updated == 1 {
             Ok(())
@@ -174,24 +201,29 @@ impl Tx<'_> {
         Ok(self.routes_with_policy(policy)?.into_iter().collect())
     }
 
-    /// At which revision of its environment a rollout came to be published as it is; `None` where
-    /// there is none.
+    /// The revision of its environment from which on the guards of a rollout count: the one with which
+    /// it came to be published as it is, apart from announcements. `None` where there is none.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn published_at(
+    pub fn counted_since(
         &mut self,
         route: &RouteKey,
         environment: &EnvironmentKey,
     ) -> Result<Option<u64>, StoreError> {
-        let published: Option<i64> = rollouts::table
+        let published: Option<(i64, Option<String>)> = rollouts::table
             .filter(rollouts::route.eq(route.as_str()))
             .filter(rollouts::environment.eq(environment.as_str()))
-            .select(rollouts::published_at)
+            .select((rollouts::published_at, rollouts::data))
             .first(self.connection)
             .optional()?;
         published
-            .map(|published| counted("rollouts.published_at", published))
+            .map(|(published, data)| {
+                let published = counted("rollouts.published_at", published)?;
+                let data = data.map(|data| from_json::<Doubling>("rollouts.data", &data));
+                let data = data.transpose()?.unwrap_or_default();
+                Ok(data.counted_since(published))
+            })
             .transpose()
     }
 

@@ -181,7 +181,8 @@ pub(super) struct RolloutRow {
     guard_halts: String,
     mirror: Option<String>,
     uses: Option<String>,
-    data: Option<String>,
+    pub(super) data: Option<String>,
+    flip_until: Option<NaiveDateTime>,
 }
 
 impl RolloutRow {
@@ -221,6 +222,7 @@ impl RolloutRow {
                 .map(json)
                 .transpose()?,
             data: rollout.data.told().map(json).transpose()?,
+            flip_until: rollout.data.hold.as_ref().map(|hold| time(hold.until)),
         })
     }
 }

@@ -31,6 +31,7 @@ diesel::table! {
         changed_at -> Timestamp, demoted_at -> Nullable<Timestamp>, drill -> Text,
         ramp -> Nullable<Text>, ramp_due -> Nullable<Timestamp>, guard_halts -> Text,
         mirror -> Nullable<Text>, uses -> Nullable<Text>, data -> Nullable<Text>,
+        flip_until -> Nullable<Timestamp>,
     }
 }
 diesel::table! {
@@ -158,6 +159,14 @@ diesel::table! {
     censuses (environment, site) {
         environment -> Text, site -> Text, release -> Nullable<Text>, taken_at -> Timestamp,
         imported_at -> Timestamp, imported_by -> Text, overrides -> Text, ignored -> Text,
+    }
+}
+diesel::table! {
+    writers (environment, route, instance) {
+        environment -> Text, route -> Text, instance -> Text, name -> Text, joined_at -> BigInt,
+        seen_at -> BigInt, generation -> BigInt, drained -> Nullable<BigInt>, fenced -> BigInt,
+        unverified -> Nullable<Text>, open_repairs -> BigInt, gone -> Nullable<Text>,
+        gone_at -> Nullable<BigInt>, returned_at -> Nullable<BigInt>,
     }
 }
 diesel::joinable!(rollouts -> routes (route));

@@ -98,6 +98,14 @@ pub(super) const TABLE: &[Row] = &[
             ),
         ],
     ),
+    // Who is gone writes nothing; what moves keys then is judged by itself.
+    never(
+        "POST routes/{route}/environments/{environment}/writers/{instance}/gone",
+        &[frozen(
+            "routes/offered/environments/dev/writers/a/gone",
+            REASON,
+        )],
+    ),
     never(
         "POST halts",
         &[frozen(

@@ -21,6 +21,7 @@ use crate::domain::rollout::{Halt, Rollout};
 use crate::domain::route::{Links, Operation, RawRoute, Route, RouteSpec};
 use crate::domain::runbook::Runbook;
 use crate::domain::schedule::Schedule;
+use crate::domain::writer::Writing;
 
 const DAY: i64 = 86_400;
 
@@ -109,6 +110,7 @@ impl World {
         let hosted = ["dev", "staging", "production"];
         let mut world = World {
             facts: Facts {
+                writing: Writing::default(),
                 actor: Actor {
                     subject: "mia".to_owned(),
                     role: Role::Maintainer,

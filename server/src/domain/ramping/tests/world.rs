@@ -17,6 +17,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::{Operation, RawRoute, Route, RouteSpec};
 use crate::domain::schedule::Schedule;
+use crate::domain::writer::Writing;
 
 pub(super) const OWN: &str = r#"{"name":"own"}"#;
 pub(super) const RAMPED: &str = r#"{"name":"own",
@@ -90,6 +91,7 @@ impl World {
         World {
             rollout,
             facts: Facts {
+                writing: Writing::default(),
                 actor: Actor {
                     subject: "mia".to_owned(),
                     role: Role::Maintainer,

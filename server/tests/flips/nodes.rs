@@ -1,0 +1,82 @@
+//! Several nodes, of which one is lost, and databases that are restored.
+
+use super::*;
+
+/// Whoever is left ends what a lost node has announced, and reports may go to any.
+#[test]
+fn another_node_ends_what_a_lost_one_has_announced() {
+    let database = Arc::new(TestDatabase::new(Engine::Postgres));
+    let one = App::over(Arc::clone(&database));
+    let other = App::over(Arc::clone(&database));
+    let key = doubled(&one);
+    eventually("the key is known", Wait::from_secs(20), || {
+        (other.snapshot(&key).status == 200).then_some(())
+    });
+    joins(&one, &key, "a");
+    joins(&other, &key, "b");
+    ramp(&one, 30).expect(202);
+    lets_go(&other, &key, "a", 1);
+    lets_go(&one, &key, "b", 1);
+    assert_eq!(ended(&other)["exposure_percent"], 30);
+
+    ramp(&one, 50).expect(202);
+    one.stop();
+    lets_go(&other, &key, "a", 2);
+    lets_go(&other, &key, "b", 2);
+    assert_eq!(ended(&other)["exposure_percent"], 50);
+
+    // And where not all let go, the conductor of the node that is left gives it up.
+    let one = App::over(Arc::clone(&database));
+    ramp(&one, 60).expect(202);
+    one.stop();
+    lets_go(&other, &key, "a", 3);
+    other.services().settle_due().unwrap();
+    assert!(!rollout(&other)["hold"].is_null());
+    other.advance(Duration::seconds(2));
+    other.services().settle_due().unwrap();
+    let after = rollout(&other);
+    assert_eq!(
+        (&after["hold"], &after["exposure_percent"]),
+        (&Value::Null, &json!(50))
+    );
+    other.assert_audit_intact();
+}
+
+/// Many report at once to two nodes: each flip is made once.
+#[test]
+fn many_that_let_go_at_once_make_each_flip_once() {
+    const PROCESSES: usize = 24;
+    const FLIPS: u64 = 6;
+    let database = Arc::new(TestDatabase::new(Engine::Postgres));
+    let nodes = [
+        App::over(Arc::clone(&database)),
+        App::over(Arc::clone(&database)),
+    ];
+    let key = doubled(&nodes[0]);
+    eventually("the key is known", Wait::from_secs(20), || {
+        (nodes[1].snapshot(&key).status == 200).then_some(())
+    });
+    let names: Vec<String> = (0..PROCESSES).map(|number| format!("p{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        joins(&nodes[number % 2], &key, name);
+    }
+    for generation in 1..=FLIPS {
+        let percent = u32::try_from(generation * 10).unwrap();
+        ramp(&nodes[0], percent).expect(202);
+        std::thread::scope(|scope| {
+            for (number, name) in names.iter().enumerate() {
+                let (node, key) = (&nodes[number % 2], &key);
+                scope.spawn(move || lets_go(node, key, name, generation));
+            }
+        });
+        let after = ended(&nodes[1]);
+        assert_eq!(after["exposure_percent"], percent);
+        assert_eq!(after["generation"], generation);
+    }
+    let settings = actions(&nodes[0])
+        .iter()
+        .filter(|it| *it == "setting")
+        .count();
+    assert_eq!(u64::try_from(settings).unwrap(), FLIPS + 1);
+    nodes[0].assert_audit_intact();
+}
