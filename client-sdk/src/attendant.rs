@@ -251,6 +251,7 @@ impl Attendant {
             if answer.was_gone {
                 keeper.list_recent(|_, _| true);
             }
+            keeper.adoption_told();
             keeper.told(repairs, was_current);
         }
         if answer.was_gone {

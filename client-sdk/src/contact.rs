@@ -7,8 +7,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After a report that the server has answered: from then on it counts the process as vanished.
-const AFTER_ANSWER: Duration = Duration::from_secs(15);
+/// After a report that the server has answered. Later the server counts the process as vanished (15 s
+/// after the last report that it has on record, which may be 5 s older), and somebody may say that it is
+/// gone.
+const AFTER_ANSWER: Duration = Duration::from_secs(10);
 /// After anything was heard on the stream: two and a half heartbeats.
 const AFTER_STREAM: Duration = Duration::from_secs(25);
 
@@ -116,9 +118,9 @@ mod tests {
             live: Some(1),
             at: Some(began + Duration::from_secs(seconds)),
         };
-        assert!(contact.look(heard(10), began));
+        assert!(contact.look(heard(5), began));
         // The answers stay away.
-        assert!(!contact.look(heard(20), began + Duration::from_secs(16)));
+        assert!(!contact.look(heard(20), began + Duration::from_secs(11)));
         contact.answered(began + Duration::from_secs(19), 1);
         assert!(contact.look(heard(20), began + Duration::from_secs(20)));
         // The stream does.

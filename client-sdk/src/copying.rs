@@ -77,6 +77,8 @@ impl Copying {
         };
         self.watched.count(outcome, false);
         self.is_done = true;
+        // It may have overtaken what others wrote, if authority had moved already.
+        keeper.wrote(lease);
         // All of it before the lease ends: whoever waits for that finds the repair, if there is one.
         match copied {
             _ if lease.has_moved() => keeper.look_after_shift(lease, self.intent),

@@ -13,7 +13,7 @@ use crate::keeper::{Around, Keeper, Opened};
 use crate::mender;
 use crate::rollout::RouteKey;
 use crate::settings::Settings;
-use crate::spool::{Place, Spool};
+use crate::spool::{LeftOver, Place, Spool};
 use crate::state::State;
 use crate::writers::Unverified;
 
@@ -115,7 +115,7 @@ impl DataRoutes {
 }
 
 /// Opens a route's spool, and takes over what processes have left that are gone.
-pub(crate) fn open_spool(settings: &Settings, route: &RouteKey) -> Opened {
+pub(crate) fn open_spool(settings: &Settings, route: &RouteKey, instance: &str) -> Opened {
     let Some(directory) = spool_directory(settings) else {
         tracing::warn!(
             %route,
@@ -127,12 +127,16 @@ pub(crate) fn open_spool(settings: &Settings, route: &RouteKey) -> Opened {
         None => route.to_string(),
         Some(name) => format!("{name}.{route}"),
     };
-    let opened = Spool::create(&Place { directory, prefix }).and_then(|mut spool| {
-        let (adopted, unverified) = spool.adopt()?;
+    let place = Place {
+        directory,
+        prefix,
+        instance: instance.to_owned(),
+    };
+    let opened = Spool::create(&place).and_then(|mut spool| {
+        let left_over = spool.adopt()?;
         Ok(Opened {
             spool: Some(spool),
-            adopted,
-            unverified,
+            left_over,
         })
     });
     opened.unwrap_or_else(|error| {
@@ -144,8 +148,10 @@ pub(crate) fn open_spool(settings: &Settings, route: &RouteKey) -> Opened {
 fn without_spool() -> Opened {
     Opened {
         spool: None,
-        adopted: Vec::new(),
-        unverified: Some(Unverified::NoSpool),
+        left_over: LeftOver {
+            unverified: Some(Unverified::NoSpool),
+            ..LeftOver::default()
+        },
     }
 }
 

@@ -169,7 +169,7 @@ impl Engine {
         if let Some(keeper) = life.data.find(slot.key()) {
             return keeper;
         }
-        let opened = data_routes::open_spool(&self.settings, route);
+        let opened = data_routes::open_spool(&self.settings, route, self.identity().id());
         // From here on no state is applied.
         let writer = life.state.writer();
         let keeper = Arc::new(Keeper::new(

@@ -1,6 +1,7 @@
 //! Keeps the two stores of a data route equal, in one process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,7 +17,7 @@ use crate::repairs::{Attempt, Repairs, Tried};
 use crate::rollout::RouteKey;
 use crate::slot::Slot;
 use crate::spool::form::{Intent, Kept};
-use crate::spool::{MOST_ENTRIES, Spool, SpoolError};
+use crate::spool::{LeftOver, MOST_ENTRIES, Spool, SpoolError};
 use crate::state::State;
 use crate::store::{CopyError, Pair};
 use crate::writers::{Cause, Repair, RepairState, Step, Unverified, WriterOrder, WriterRoute};
@@ -42,6 +43,11 @@ pub(crate) struct Keeper {
     /// `None` where there is none.
     spool: Mutex<Option<Spool>>,
     unverified: Mutex<Option<Unverified>>,
+    /// Processes whose spools this one has taken over, until the server knows.
+    adopted: Mutex<Vec<String>>,
+    /// The generation that the stores' fences were raised to, and whether that is being done.
+    raised: AtomicU64,
+    is_raising: AtomicBool,
     /// The order of the consistency run that is under way.
     comparing: Mutex<Option<String>>,
     recent: Mutex<Recent>,
@@ -51,8 +57,7 @@ pub(crate) struct Keeper {
 /// A spool that was opened, and what was found beside it.
 pub(crate) struct Opened {
     pub(crate) spool: Option<Spool>,
-    pub(crate) adopted: Vec<Kept>,
-    pub(crate) unverified: Option<Unverified>,
+    pub(crate) left_over: LeftOver,
 }
 
 impl Keeper {
@@ -65,7 +70,7 @@ impl Keeper {
     ) -> Keeper {
         let mut repairs = Repairs::new(around.has_server);
         let now = Instant::now();
-        for kept in opened.adopted {
+        for kept in opened.left_over.repairs {
             repairs.adopt(kept, now);
         }
         Keeper {
@@ -75,7 +80,10 @@ impl Keeper {
             pair,
             repairs: Mutex::new(repairs),
             spool: Mutex::new(opened.spool),
-            unverified: Mutex::new(opened.unverified),
+            unverified: Mutex::new(opened.left_over.unverified),
+            adopted: Mutex::new(opened.left_over.instances),
+            raised: AtomicU64::new(0),
+            is_raising: AtomicBool::new(false),
             comparing: Mutex::default(),
             recent: Mutex::default(),
             around,
@@ -110,10 +118,46 @@ impl Keeper {
             self.repairs().hasten(Instant::now(), moves);
         }
         if is_at_risk {
-            self.list_recent(|key, written| self.gate.place(key).path != written);
+            let path = |key: &str| self.gate.place(key).path;
+            for kept in self.repairs().list_moved(path, Instant::now()) {
+                self.note(|spool| spool.keep(&kept));
+            }
+            self.list_recent(|key, written| path(key) != written);
         }
         self.around.mender.ring();
         self.around.attendant.ring();
+    }
+
+    /// Whether the stores' fences are as high as the generation by which this process decides.
+    fn has_raised(&self) -> bool {
+        let generation = self.gate.standing().form.generation;
+        !self.pair.is_fenced() || self.raised.load(Ordering::Relaxed) >= generation
+    }
+
+    /// The right to raise the fences, where that is to be done and nobody does it.
+    pub(crate) fn begin_raising(&self) -> bool {
+        !self.has_raised() && !self.is_raising.swap(true, Ordering::Relaxed)
+    }
+
+    /// Raises the stores' fences, so that whoever decides by an older generation is refused.
+    pub(crate) fn raise(&self) {
+        let generation = self.gate.standing().form.generation;
+        let raised = catch_unwind(AssertUnwindSafe(|| self.pair.raise(generation)));
+        if let Ok(Ok(())) = raised {
+            self.raised.fetch_max(generation, Ordering::Relaxed);
+        }
+        self.end_raising();
+        self.around.attendant.ring();
+    }
+
+    /// Nobody raises them any more.
+    pub(crate) fn end_raising(&self) {
+        self.is_raising.store(false, Ordering::Relaxed);
+    }
+
+    /// The server knows whom this process has replaced: all whom there were when it began.
+    pub(crate) fn adoption_told(&self) {
+        lock(&self.adopted).clear();
     }
 
     /// Begins a write or a copy; `None` where the key has been about to move for all this time.
@@ -152,7 +196,7 @@ impl Keeper {
         }
     }
 
-    /// Notes that this process has written a key.
+    /// Notes that this process has written a key, or copied it.
     pub(crate) fn wrote(&self, lease: &Lease) {
         lock(&self.recent).add(lease.key(), lease.place().path, lease.generation());
     }
@@ -325,7 +369,7 @@ impl Keeper {
 
     /// The generation whose hold this process has done its part for.
     pub(crate) fn drained(&self) -> Option<u64> {
-        let generation = self.gate.standing().drained?;
+        let generation = self.gate.standing().drained.filter(|_| self.has_raised())?;
         // After that: whatever has ended by then has its repair by then.
         let repairs = self.repairs();
         let mut keys = repairs.unequal().map(|kept| kept.key.as_str());
@@ -345,6 +389,7 @@ impl Keeper {
             generation: self.gate.standing().form.generation,
             drained,
             fenced: self.pair.is_fenced(),
+            adopted: lock(&self.adopted).clone(),
             unverified: self.unverified(),
             open_repairs: u64::try_from(repairs.unequal().count()).unwrap_or(u64::MAX),
             repairs: untold

@@ -133,6 +133,28 @@ impl Repairs {
         entry.kept.clone()
     }
 
+    /// Keys whose authority moved without waiting for what was open: each is at risk, whatever the
+    /// reason was before. Gives what is changed by that.
+    pub(crate) fn list_moved(&mut self, path: impl Fn(&str) -> Path, now: Instant) -> Vec<Kept> {
+        let mut changed = Vec::new();
+        for (key, entry) in &mut self.entries {
+            let is_open = matches!(entry.kept.state, RepairState::Open | RepairState::Failed);
+            if is_open && path(key) != entry.kept.written {
+                entry.kept.cause = Cause::AtRisk;
+                entry.kept.state = RepairState::Open;
+                entry.due = now;
+                // The server hears of it, also where the rows turn out to be equal.
+                entry.told.get_or_insert(0);
+                entry.change += 1;
+                changed.push(entry.kept.clone());
+            }
+        }
+        if !changed.is_empty() {
+            self.untold_since.get_or_insert(now);
+        }
+        changed
+    }
+
     /// A repair that somebody else has told the server of.
     pub(crate) fn adopt(&mut self, kept: Kept, now: Instant) {
         let key = kept.key.clone();

@@ -32,6 +32,19 @@ pub(crate) struct Place {
     pub(crate) directory: PathBuf,
     /// The beginning of the files' names: the route, and what sets this client's apart.
     pub(crate) prefix: String,
+    /// The process, as the server knows it: who adopts its files says that they replace it.
+    pub(crate) instance: String,
+}
+
+/// What processes have left that are gone.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOver {
+    /// A repair for each of their writes.
+    pub(crate) repairs: Vec<Kept>,
+    /// Who they were.
+    pub(crate) instances: Vec<String>,
+    /// Why repairs may be missing all the same.
+    pub(crate) unverified: Option<Unverified>,
 }
 
 #[derive(Debug)]
@@ -103,11 +116,10 @@ impl Spool {
         })
     }
 
-    /// What processes have left that are gone: a repair for each of their writes. It is in this file
-    /// before the other is removed. Second, why repairs may be missing all the same.
-    pub(crate) fn adopt(&mut self) -> io::Result<(Vec<Kept>, Option<Unverified>)> {
-        let mut adopted = Vec::new();
-        let mut unverified = None;
+    /// Takes over what processes have left that are gone. It is in this file before the other is
+    /// removed.
+    pub(crate) fn adopt(&mut self) -> io::Result<LeftOver> {
+        let mut left = LeftOver::default();
         for entry in fs::read_dir(&self.place.directory)? {
             let path = entry?.path();
             if path == self.path || !self.place.is_spool(&path) {
@@ -120,19 +132,20 @@ impl Spool {
                 true => Some(Unverified::SpoolDamaged),
                 false => contents.unverified,
             };
-            unverified = unverified.or(why);
+            left.unverified = left.unverified.or(why);
+            left.instances.extend(self.place.instance_of(&path));
             let intents = contents.intents.into_values().map(Kept::from);
             for kept in intents.chain(contents.repairs.into_values()) {
                 if let Err(error) = self.keep(&kept) {
-                    unverified = unverified.or(Some(error.as_unverified()));
+                    left.unverified = left.unverified.or(Some(error.as_unverified()));
                 }
-                adopted.push(kept);
+                left.repairs.push(kept);
             }
             // Emptied before it is let go: another process may have it open, waiting for the lock.
             file.set_len(0)?;
             fs::remove_file(&path)?;
         }
-        Ok((adopted, unverified))
+        Ok(left)
     }
 
     /// Notes that a write is about to begin.
@@ -241,18 +254,27 @@ impl Drop for Spool {
 
 impl Place {
     fn is_spool(&self, path: &FilePath) -> bool {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let id = name.and_then(|name| {
-            let rest = name.strip_prefix(&*self.prefix)?.strip_prefix('.')?;
-            rest.strip_suffix(".spool")
-        });
-        id.is_some_and(|id| !id.contains('.'))
+        self.id_of(path).is_some()
+    }
+
+    /// What tells a spool from others of this place; `None` where the file is none.
+    fn id_of<'p>(&self, path: &'p FilePath) -> Option<&'p str> {
+        let name = path.file_name()?.to_str()?;
+        let rest = name.strip_prefix(&*self.prefix)?.strip_prefix('.')?;
+        let id = rest.strip_suffix(".spool")?;
+        (!id.contains('.')).then_some(id)
+    }
+
+    /// The process whose spool it is.
+    fn instance_of(&self, path: &FilePath) -> Option<String> {
+        let (instance, _) = self.id_of(path)?.rsplit_once('-')?;
+        Some(instance.to_owned())
     }
 }
 
 /// A new file that others see once it is locked.
 fn create(place: &Place) -> io::Result<(File, PathBuf)> {
-    let id = random_id();
+    let id = format!("{}-{}", place.instance, random_id());
     let path = place.directory.join(format!("{}.{id}.spool", place.prefix));
     let making = place.directory.join(format!("{}.{id}.new", place.prefix));
     let mut options = OpenOptions::new();

@@ -71,6 +71,17 @@ pub trait Store: Send + Sync + 'static {
     fn is_fenced(&self) -> bool {
         false
     }
+
+    /// Has the fence refuse everything of a lower generation from now on. Called before this process
+    /// lets go of keys for a flip, and after every change that moved keys without one, so that who
+    /// lags behind cannot write any more.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    fn raise(&self, generation: u64) -> Result<(), StoreError> {
+        let _ = generation;
+        Ok(())
+    }
 }
 
 /// A checksum over rows that does not depend on their order.
@@ -162,6 +173,9 @@ pub(crate) trait Pair: Send + Sync {
 
     /// Whether both stores are.
     fn is_fenced(&self) -> bool;
+
+    /// Raises the fences of both.
+    fn raise(&self, generation: u64) -> Result<(), CopyError>;
 }
 
 /// Two stores with the same rows.
@@ -220,6 +234,13 @@ where
 
     fn is_fenced(&self) -> bool {
         self.old.is_fenced() && self.new.is_fenced()
+    }
+
+    fn raise(&self, generation: u64) -> Result<(), CopyError> {
+        let old = self.old.raise(generation);
+        old.map_err(|error| failed(Step::SaveOld, error))?;
+        let new = self.new.raise(generation);
+        new.map_err(|error| failed(Step::SaveNew, error))
     }
 }
 

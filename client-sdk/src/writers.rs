@@ -48,6 +48,10 @@ pub struct WriterRoute {
     /// Whether its stores refuse writes of a lower generation than they have seen.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fenced: bool,
+    /// Processes that are gone, whose spools this one has taken over: their open repairs are its own now,
+    /// and flips wait for it in their place. Told until it was answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopted: Vec<String>,
     /// Why nobody knows whether all its writes were copied, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unverified: Option<Unverified>,

@@ -316,6 +316,10 @@ impl Pair for Process {
     fn is_fenced(&self) -> bool {
         false
     }
+
+    fn raise(&self, _: u64) -> Result<(), CopyError> {
+        Ok(())
+    }
 }
 
 impl Doubled for &Process {
