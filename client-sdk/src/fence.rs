@@ -18,9 +18,9 @@
 //!   for each other for ever.
 //! - *The process checks, sleeps, and writes.* Check and write are one transaction: there is no between.
 //!
-//! What it does not close: a generation that no write has carried to this store yet. Until then the
-//! store cannot know of it, and an older write gets in; the copy that follows a write carries its
-//! generation to the other store too.
+//! A process raises the fences of both stores before it lets go of keys for a flip, and after every halt
+//! ([`Store::raise`](crate::Store::raise)). What it does not close: between a halt and the first process
+//! that hears of it, the stores cannot know of the new generation, and an older write gets in.
 
 use std::fmt;
 
@@ -179,6 +179,22 @@ impl Fence {
                 self.compare(seen, own)
             }
         }
+    }
+
+    /// Has everything of a lower generation refused from now on, in a transaction of its own: what a
+    /// [`Store::raise`](crate::Store::raise) does.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn raise<C: FenceConnection>(
+        &self,
+        transaction: &mut C,
+        generation: u64,
+    ) -> Result<(), FenceError<C::Error>> {
+        let own = i64::try_from(generation).unwrap_or(i64::MAX);
+        transaction
+            .raise(Fence::RAISE, &self.route, own)
+            .map_err(FenceError::Database)
     }
 
     fn read<C: FenceConnection>(

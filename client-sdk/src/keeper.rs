@@ -70,7 +70,7 @@ impl Keeper {
     ) -> Keeper {
         let mut repairs = Repairs::new(around.has_server);
         let now = Instant::now();
-        for kept in opened.left_over.repairs {
+        for kept in opened.left_over.repairs.into_values() {
             repairs.adopt(kept, now);
         }
         Keeper {
@@ -134,9 +134,12 @@ impl Keeper {
         !self.pair.is_fenced() || self.raised.load(Ordering::Relaxed) >= generation
     }
 
-    /// The right to raise the fences, where that is to be done and nobody does it.
+    /// The right to raise the fences, where that is to be done and nobody does it. In a hold that is
+    /// once what began before it has ended: else the fence would refuse this process's own writes.
     pub(crate) fn begin_raising(&self) -> bool {
-        !self.has_raised() && !self.is_raising.swap(true, Ordering::Relaxed)
+        let standing = self.gate.standing();
+        let may = !standing.form.held || standing.drained.is_some();
+        may && !self.has_raised() && !self.is_raising.swap(true, Ordering::Relaxed)
     }
 
     /// Raises the stores' fences, so that whoever decides by an older generation is refused.
@@ -192,6 +195,9 @@ impl Keeper {
     /// Ends it, for a [`Lease`].
     pub(crate) fn end(&self, begun: Begun) {
         if self.gate.end(begun) {
+            if !self.has_raised() {
+                self.around.mender.ring();
+            }
             self.around.attendant.ring();
         }
     }
@@ -287,11 +293,18 @@ impl Keeper {
             lease.generation(),
             Cause::AtRisk,
         );
-        let state = match self.compare(lease.key()) {
-            Ok(Some(true)) => RepairState::Resolved,
-            Ok(Some(false) | None) | Err(_) => RepairState::Open,
-        };
-        self.repair(Kept { state, ..kept }, intent);
+        let began = self.event();
+        match self.compare(lease.key()) {
+            // There is a repair already, and it is told in any case.
+            Ok(Some(true)) if self.repairs().contains(lease.key()) => {
+                self.copied(lease.key(), intent, began);
+            }
+            Ok(Some(true)) => {
+                let state = RepairState::Resolved;
+                self.repair(Kept { state, ..kept }, intent);
+            }
+            Ok(Some(false) | None) | Err(_) => self.repair(kept, intent),
+        }
     }
 
     /// Forgets an intent.
@@ -352,7 +365,7 @@ impl Keeper {
     pub(crate) fn tried(&self, attempt: &Attempt, came: Tried, chance: f64) {
         let mut repairs = self.repairs();
         let kept = repairs.tried(attempt, came, Instant::now(), chance);
-        match kept {
+        match kept.filter(|kept| kept.state != RepairState::Resolved) {
             Some(kept) => self.note(|spool| spool.keep(&kept)),
             None => self.note(|spool| spool.settle(&attempt.key)),
         };

@@ -6,6 +6,8 @@
 //! it, and not a loss of power.
 
 pub(crate) mod form;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path as FilePath, PathBuf};
 
 use crate::instance::random_id;
-use crate::writers::Unverified;
+use crate::writers::{RepairState, Unverified};
 use form::{Contents, Intent, Kept, Record};
 
 /// Intents and repairs that one file has at most.
@@ -39,12 +41,22 @@ pub(crate) struct Place {
 /// What processes have left that are gone.
 #[derive(Debug, Default)]
 pub(crate) struct LeftOver {
-    /// A repair for each of their writes.
-    pub(crate) repairs: Vec<Kept>,
+    /// A repair for each of their writes, one per key.
+    pub(crate) repairs: BTreeMap<String, Kept>,
     /// Who they were.
     pub(crate) instances: Vec<String>,
     /// Why repairs may be missing all the same.
     pub(crate) unverified: Option<Unverified>,
+}
+
+impl LeftOver {
+    /// A person's matter stays one.
+    fn merge(&mut self, kept: Kept) {
+        let before = self.repairs.get(&kept.key).map(|before| before.state);
+        if before != Some(RepairState::Conflict) && kept.state != RepairState::Resolved {
+            self.repairs.insert(kept.key.clone(), kept);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -134,12 +146,15 @@ impl Spool {
             };
             left.unverified = left.unverified.or(why);
             left.instances.extend(self.place.instance_of(&path));
-            let intents = contents.intents.into_values().map(Kept::from);
-            for kept in intents.chain(contents.repairs.into_values()) {
-                if let Err(error) = self.keep(&kept) {
+            // The writes after the repairs: what was written since is to be copied in any case.
+            let repairs = contents.repairs.into_values();
+            for kept in repairs.chain(contents.intents.into_values().map(Kept::from)) {
+                left.merge(kept);
+            }
+            for kept in left.repairs.values() {
+                if let Err(error) = self.keep(kept) {
                     left.unverified = left.unverified.or(Some(error.as_unverified()));
                 }
-                left.repairs.push(kept);
             }
             // Emptied before it is let go: another process may have it open, waiting for the lock.
             file.set_len(0)?;
