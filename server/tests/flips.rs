@@ -2,6 +2,7 @@
 //! that writes has let go of them.
 
 mod blocked;
+mod commands;
 mod ended;
 mod nodes;
 mod ramps;

@@ -7,10 +7,9 @@ use switchover::Percent;
 
 use crate::cli::args::{ReasonArgs, TargetArgs};
 use crate::cli::error::CliError;
-use crate::cli::rollout::told;
+use crate::cli::flip::show_done;
 use crate::cli::session::Session;
 use crate::cli::ttl;
-use crate::cli::wire::Transition;
 use crate::config::{ClientArgs, FileArgs};
 
 #[derive(Args, Debug)]
@@ -53,7 +52,7 @@ pub(crate) fn run(file: &FileArgs, args: &AcceptanceArgs) -> Result<(), CliError
         });
         session.post(&path, &body)?
     };
-    session.show(&reply, |_, transition: Transition| told(&transition))
+    show_done(&session, &args.target, &reply)
 }
 
 /// A time as a person writes it.

@@ -5,9 +5,8 @@ use serde_json::json;
 
 use crate::cli::args::{ReasonArgs, TargetArgs};
 use crate::cli::error::CliError;
-use crate::cli::rollout::told;
+use crate::cli::flip::show_done;
 use crate::cli::session::Session;
-use crate::cli::wire::Transition;
 use crate::config::{ClientArgs, FileArgs};
 
 #[derive(Args, Debug)]
@@ -42,5 +41,5 @@ pub(crate) fn run(file: &FileArgs, args: &CohortsArgs) -> Result<(), CliError> {
         "reason": args.reason.reason,
     });
     let reply = session.put(&args.target.below("cohorts"), &body)?;
-    session.show(&reply, |_, transition: Transition| told(&transition))
+    show_done(&session, &args.target, &reply)
 }

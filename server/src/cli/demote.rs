@@ -6,9 +6,8 @@ use switchover::Stage;
 
 use crate::cli::args::{ReasonArgs, TargetArgs};
 use crate::cli::error::CliError;
-use crate::cli::rollout::told;
+use crate::cli::flip::show_done;
 use crate::cli::session::Session;
-use crate::cli::wire::Transition;
 use crate::config::{ClientArgs, FileArgs};
 
 #[derive(Args, Debug)]
@@ -52,5 +51,5 @@ pub(crate) fn run(file: &FileArgs, args: &DemoteArgs) -> Result<(), CliError> {
             Some("pass --break-glass (and --halt to stop it in the same step)".to_owned());
     }
     let reply = answered?;
-    session.show(&reply, |_, transition: Transition| told(&transition))
+    show_done(&session, &args.target, &reply)
 }

@@ -21,6 +21,7 @@ mod evidence;
 mod explain;
 mod external;
 mod files;
+mod flip;
 mod forecast;
 mod freeze;
 mod gates;
@@ -60,6 +61,7 @@ mod token;
 mod ttl;
 mod watch;
 mod wire;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -145,6 +147,9 @@ enum Command {
     Telemetry(telemetry::TelemetryArgs),
     /// Who runs an older revision, has an override, or lacks the code
     Instances(instances::InstancesArgs),
+    /// The processes that write a data route, and who of them is gone
+    #[command(subcommand)]
+    Writers(writers::WritersCommand),
     /// Put what was seen in a test on record
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
@@ -220,6 +225,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Plan(command) => plan::run(file, command),
         Command::Telemetry(args) => telemetry::run(file, &args),
         Command::Instances(args) => instances::run(file, &args),
+        Command::Writers(command) => writers::run(file, &command),
         Command::Evidence(command) => evidence::run(file, &command),
         Command::Freeze(command) => freeze::run(file, &command),
         Command::Policy(command) => policy::run(file, &command),

@@ -6,9 +6,9 @@ use switchover::Stage;
 
 use crate::cli::args::{ReasonArgs, TargetArgs};
 use crate::cli::error::CliError;
-use crate::cli::rollout::told;
+use crate::cli::flip::show_done;
 use crate::cli::session::Session;
-use crate::cli::wire::{Rollout, Transition};
+use crate::cli::wire::Rollout;
 use crate::config::{ClientArgs, FileArgs};
 
 #[derive(Args, Debug)]
@@ -43,7 +43,7 @@ pub(crate) fn run(file: &FileArgs, args: &PromoteArgs) -> Result<(), CliError> {
         "break_glass": args.break_glass,
     });
     let reply = session.post(&args.target.below("promotions"), &body)?;
-    session.show(&reply, |_, transition: Transition| told(&transition))
+    show_done(&session, &args.target, &reply)
 }
 
 /// The stage that a rollout may be promoted to.

@@ -6,6 +6,7 @@ use switchover::Percent;
 
 use crate::cli::args::{ReasonArgs, TargetArgs};
 use crate::cli::error::CliError;
+use crate::cli::flip::show_done;
 use crate::cli::output::{Field, Screen, moment, one_line};
 use crate::cli::rollout::told;
 use crate::cli::session::Session;
@@ -100,7 +101,7 @@ fn send(file: &FileArgs, order: &OrderArgs, what: &str) -> Result<(), CliError> 
     let session = Session::open(file, &order.client)?;
     let body = json!({ "reason": order.reason.reason });
     let reply = session.post(&order.target.below(what), &body)?;
-    session.show(&reply, |_, transition: Transition| told(&transition))
+    show_done(&session, &order.target, &reply)
 }
 
 /// Reads `10%:24h` and `10:24h`.

@@ -5,10 +5,10 @@ use serde_json::json;
 
 use crate::cli::args::ReasonArgs;
 use crate::cli::error::CliError;
-use crate::cli::rollout::told;
+use crate::cli::flip::show_done;
 use crate::cli::selection::SelectionArgs;
 use crate::cli::session::Session;
-use crate::cli::wire::{ResumedMany, Transition};
+use crate::cli::wire::ResumedMany;
 use crate::config::{ClientArgs, FileArgs};
 
 #[derive(Args, Debug)]
@@ -28,7 +28,7 @@ pub(crate) fn run(file: &FileArgs, args: &ResumeArgs) -> Result<(), CliError> {
     let reason = &args.reason.reason;
     if let Some(target) = args.selection.one() {
         let reply = session.post(&target.below("resume"), &json!({ "reason": reason }))?;
-        return session.show(&reply, |_, transition: Transition| told(&transition));
+        return show_done(&session, &target, &reply);
     }
     let reply = session.post("/resumes", &args.selection.many(reason))?;
     session.show(&reply, |_, done: ResumedMany| told_of_many(&done))
@@ -38,6 +38,12 @@ fn told_of_many(done: &ResumedMany) -> String {
     let mut text = format!("{} resumed in {}", done.resumed.len(), done.environment);
     if !done.resumed.is_empty() {
         text.push_str(&format!("\nresumed: {}", done.resumed.join(" ")));
+    }
+    if !done.announced.is_empty() {
+        let announced = done.announced.join(" ");
+        text.push_str(&format!(
+            "\nannounced, as keys move between two stores: {announced}"
+        ));
     }
     for still in &done.still_halted {
         text.push_str(&format!(

@@ -7,9 +7,8 @@ use switchover::Percent;
 
 use crate::cli::args::{ReasonArgs, TargetArgs};
 use crate::cli::error::CliError;
-use crate::cli::rollout::told;
+use crate::cli::flip::show_done;
 use crate::cli::session::Session;
-use crate::cli::wire::Transition;
 use crate::config::{ClientArgs, FileArgs};
 
 /// What may be set.
@@ -50,5 +49,5 @@ pub(crate) fn run(file: &FileArgs, args: &SettingArgs) -> Result<(), CliError> {
         "reason": args.reason.reason,
     });
     let reply = session.put(&args.target.below("setting"), &body)?;
-    session.show(&reply, |_, transition: Transition| told(&transition))
+    show_done(&session, &args.target, &reply)
 }

@@ -1,8 +1,12 @@
 //! The server's answers, as far as they are shown to people. What is not named here is passed over,
 //! so that a newer server can say more.
 
+mod flips;
+mod many;
 mod telemetry;
 
+pub(crate) use flips::{FlipEnd, FlipHold, Writer};
+pub(crate) use many::{HaltedMany, ResumedMany};
 pub(crate) use telemetry::{Counts, Instance, Paths, Telemetry};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,6 +119,12 @@ pub(crate) struct Rollout {
     pub(crate) ramp: Option<Ramp>,
     #[serde(default)]
     pub(crate) mirror: Option<Mirror>,
+    #[serde(default)]
+    pub(crate) generation: u64,
+    #[serde(default)]
+    pub(crate) hold: Option<FlipHold>,
+    #[serde(default)]
+    pub(crate) last_flip: Option<FlipEnd>,
     pub(crate) exposure_percent: Percent,
     #[serde(default)]
     pub(crate) revision: u64,
@@ -216,27 +226,6 @@ pub(crate) struct Cascaded {
     pub(crate) route: String,
     pub(crate) from: Stage,
     pub(crate) to: Stage,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct HaltedMany {
-    pub(crate) environment: String,
-    pub(crate) halted: Vec<String>,
-    pub(crate) already_halted: Vec<String>,
-    pub(crate) mandatory: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct ResumedMany {
-    pub(crate) environment: String,
-    pub(crate) resumed: Vec<String>,
-    pub(crate) still_halted: Vec<StillHalted>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct StillHalted {
-    pub(crate) route: String,
-    pub(crate) detail: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,7 +1,7 @@
 //! What a rollout of a data route keeps besides: whose turn it is to be the authority, and what is
 //! known of the two stores.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use switchover::{Next, Percent};
 
@@ -37,6 +37,12 @@ pub struct Doubling {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,
 }
+
+/// What goes on by itself tries a flip again only so long after it was given up: each attempt has
+/// writes wait.
+const TRIED_AGAIN_AFTER: Duration = Duration::seconds(10);
+/// An epoch begins at its second times this, and no second has so many flips.
+const LEAP: u64 = 1 << 20;
 
 /// A change that is announced, and made once every process that writes has let go of the keys that
 /// move.
@@ -119,6 +125,29 @@ impl Doubling {
     #[must_use]
     pub fn told(&self) -> Option<&Doubling> {
         Some(self).filter(|data| **data != Doubling::default())
+    }
+
+    /// The same in a database that was put back from a copy: stores and processes have seen generations
+    /// that it knows nothing of, and refuse whatever is of a lower one.
+    #[must_use]
+    pub fn in_new_epoch(&self, now: DateTime<Utc>) -> Doubling {
+        let mut data = self.clone();
+        data.end_hold(Outcome::Abandoned, "the database was restored", now);
+        let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
+        data.generation = data.generation.max(seconds.saturating_mul(LEAP));
+        data
+    }
+
+    /// Whether what goes on by itself has to wait: a flip is under way, or was given up just now.
+    #[must_use]
+    pub fn waits(&self, now: DateTime<Utc>) -> bool {
+        self.hold.is_some() || self.tried_again_at().is_some_and(|at| now < at)
+    }
+
+    /// From when on what goes on by itself tries again; `None` where the last flip was not given up.
+    pub(super) fn tried_again_at(&self) -> Option<DateTime<Utc>> {
+        let last = self.last_flip.as_ref()?;
+        (last.outcome == Outcome::Abandoned).then(|| last.at + TRIED_AGAIN_AFTER)
     }
 
     /// Ends the hold, if there is one.

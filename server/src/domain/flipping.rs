@@ -1,7 +1,7 @@
 //! Changes that move keys between the two stores of a data route. They are announced first, and made
 //! when every process that writes has let go of the keys; what makes things safer is made at once.
 
-use chrono::{Duration, SecondsFormat};
+use chrono::SecondsFormat;
 use switchover::{Mirror, Percent, Stage};
 
 use crate::domain::command::Command;
@@ -12,10 +12,6 @@ use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Operation;
 use crate::domain::writer::Writing;
-
-/// What goes on by itself tries a flip again only so long after it was given up: each attempt has
-/// writes wait.
-const TRIED_AGAIN_AFTER: Duration = Duration::seconds(10);
 
 /// While a flip is under way, only what makes things safer may change the rollout.
 pub(super) fn not_under_way(rollout: &Rollout, command: &Command) -> Result<(), Refusal> {
@@ -86,15 +82,13 @@ pub(super) fn waits(rollout: &Rollout, facts: &Facts) -> Option<String> {
     if let Err(refusal) = nobody_vanished(rollout, &facts.writing) {
         return Some(refusal.to_string());
     }
+    let again = rollout.data.tried_again_at().filter(|at| facts.now < *at)?;
     let last = rollout.data.last_flip.as_ref()?;
-    let again = last.at + TRIED_AGAIN_AFTER;
-    (last.outcome == Outcome::Abandoned && facts.now < again).then(|| {
-        let again = again.to_rfc3339_opts(SecondsFormat::Secs, true);
-        format!(
-            "the last flip was given up ({}): the next is tried at {again}",
-            last.detail
-        )
-    })
+    Some(format!(
+        "the last flip was given up ({}): the next is tried at {}",
+        last.detail,
+        again.to_rfc3339_opts(SecondsFormat::Secs, true)
+    ))
 }
 
 /// Keys move with what the route requires as well, and nobody would announce that.

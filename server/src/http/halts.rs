@@ -73,6 +73,9 @@ struct ResumedBody {
     environment: String,
     /// These are as before their halt.
     resumed: Vec<String>,
+    /// Keys of these move between two stores: it is announced, and within two seconds they are resumed,
+    /// or not (`last_flip` of each says so).
+    announced: Vec<String>,
     /// These were not halted.
     not_halted: Vec<String>,
     /// The rules do not let these resume.
@@ -233,6 +236,7 @@ fn resumed(done: &Switched) -> Receipt {
     let body = ResumedBody {
         environment: done.environment.to_string(),
         resumed: names(&done.changed),
+        announced: names(&done.announced),
         not_halted: names(&done.already),
         still_halted: refused.collect(),
         version: done.version.to_string(),

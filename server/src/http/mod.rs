@@ -226,7 +226,7 @@ handlers! {
     sdk::snapshot,
     sdk::stream,
     telemetry::take,
-    sdk_writers::take,
+    sdk_writers::take_writers,
     health::healthz,
     health::readyz,
 }

@@ -40,7 +40,7 @@ const MOST_ROUTES: usize = 1_000;
     security(("sdk_key" = []))
 )]
 #[post("/sdk/v1/writers")]
-pub(crate) async fn take(
+pub(crate) async fn take_writers(
     app: Data<Arc<App>>,
     caller: SdkCaller,
     request: HttpRequest,

@@ -79,6 +79,7 @@ impl Services {
             let before = epoch(work.tx)?;
             let after = new_epoch();
             work.tx.begin_epoch(&after)?;
+            work.tx.leap_generations(work.now)?;
             let record = (json!({ "epoch": before }), json!({ "epoch": after }));
             work.record("new_epoch", None, None, reason.as_str(), record);
             Ok(after)

@@ -33,6 +33,8 @@ pub struct Switched {
     pub environment: EnvironmentKey,
     /// The rollouts that changed.
     pub changed: Vec<RouteKey>,
+    /// Those whose keys move between two stores, so that it is announced first.
+    pub announced: Vec<RouteKey>,
     /// Those that were so already.
     pub already: Vec<RouteKey>,
     /// Those that it has no effect on.
@@ -98,6 +100,7 @@ fn switch(
     let mut done = Switched {
         environment: environment.key.clone(),
         changed: Vec::new(),
+        announced: Vec::new(),
         already: Vec::new(),
         mandatory: Vec::new(),
         refused: Vec::new(),
@@ -114,6 +117,7 @@ fn switch(
         }
         match work.run_on(rollout, &route, &environment, (command, reason.as_str())) {
             Ok((before, after)) if before == after => done.already.push(key),
+            Ok((_, after)) if after.data.hold.is_some() => done.announced.push(key),
             Ok(_) => done.changed.push(key),
             Err(Failure::Refused(refusal)) => done.refused.push((key, refusal)),
             Err(other) => return Err(other),

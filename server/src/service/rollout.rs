@@ -172,7 +172,9 @@ impl Services {
             work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
             let (route, environment, rollout) = load(work.tx, &target)?;
             // It may have been closed or prolonged since it was found to be due.
-            if rollout.acceptance.is_some_and(|window| window.until <= now) {
+            // One that keys cannot leave yet is tried again.
+            let waits = rollout.data.waits(now);
+            if !waits && rollout.acceptance.is_some_and(|window| window.until <= now) {
                 let reason = "the acceptance window has ended";
                 work.run(&route, &environment, &Command::CloseWindow, reason)?;
             }

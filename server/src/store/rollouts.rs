@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 use switchover::RouteKey;
 
@@ -12,7 +12,7 @@ use crate::domain::lifecycle::Transition;
 use crate::domain::policy::PolicyName;
 use crate::domain::rollout::Rollout;
 use crate::store::rows::{RolloutRow, count, counted, from_json, json, time};
-use crate::store::schema::rollouts;
+use crate::store::schema::{rollouts, routes};
 use crate::store::{StoreError, Tx, dialect};
 
 impl Tx<'_> {
@@ -98,6 +98,33 @@ impl Tx<'_> {
                 Ok((route, environment, revision))
             })
             .collect()
+    }
+
+    /// Has the generations of data routes begin beyond those that are known outside.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn leap_generations(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let rows: Vec<RolloutRow> = rollouts::table
+            .inner_join(routes::table)
+            .filter(routes::operation.eq("write"))
+            .select(rollouts::all_columns)
+            .load(self.connection)?;
+        for row in rows {
+            let (route, environment) = (row.route.clone(), row.environment.clone());
+            let data = Rollout::try_from(row)?.data.in_new_epoch(now);
+            diesel::update(
+                rollouts::table
+                    .filter(rollouts::route.eq(route))
+                    .filter(rollouts::environment.eq(environment)),
+            )
+            .set((
+                rollouts::data.eq(Some(json(&data)?)),
+                rollouts::flip_until.eq(None::<NaiveDateTime>),
+            ))
+            .execute(self.connection)?;
+        }
+        Ok(())
     }
 
     /// Those with a flip under way whose time is over by now.

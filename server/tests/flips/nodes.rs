@@ -80,3 +80,41 @@ fn many_that_let_go_at_once_make_each_flip_once() {
     assert_eq!(u64::try_from(settings).unwrap(), FLIPS + 1);
     nodes[0].assert_audit_intact();
 }
+
+/// What was put back from a copy begins beyond the generations that stores and processes have seen, and
+/// nothing is announced in it any more.
+#[test]
+fn a_restored_database_begins_beyond_every_generation() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let app = App::start(engine);
+        let key = doubled(&app);
+        joins(&app, &key, "a");
+        ramp(&app, 10).expect(202);
+        lets_go(&app, &key, "a", 1);
+        ended(&app);
+        ramp(&app, 20).expect(202);
+        lets_go(&app, &key, "b", 2);
+        let ctx = switchover_server::service::Ctx::of(Who::ADMIN.actor());
+        let reason = switchover_server::domain::text::Reason::new("restored").unwrap();
+        let receipt = |epoch: &String| switchover_server::store::Receipt {
+            status: 200,
+            etag: None,
+            body: epoch.clone(),
+        };
+        app.services().begin_epoch(&ctx, &reason, &receipt).unwrap();
+        let after = rollout(&app);
+        assert_eq!(
+            (&after["hold"], &after["exposure_percent"]),
+            (&Value::Null, &json!(10))
+        );
+        let generation = after["generation"].as_u64().unwrap();
+        assert!(generation > 1 << 40, "{generation}");
+        lets_go(&app, &key, "a", 2);
+        assert_eq!(rollout(&app)["exposure_percent"], 10);
+        leaves(&app, &key, "b");
+        ramp(&app, 20).expect(202);
+        assert_eq!(published(&app, &key)["generation"], generation + 1);
+        lets_go(&app, &key, "a", generation + 1);
+        assert_eq!(ended(&app)["exposure_percent"], 20);
+    }
+}

@@ -99,6 +99,12 @@ impl Place {
         done.out
     }
 
+    /// Where its server listens.
+    pub(crate) fn address(&self) -> String {
+        let (_, url) = self.server.as_ref().unwrap();
+        url.trim_start_matches("http://").to_owned()
+    }
+
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
     }
