@@ -119,7 +119,8 @@ impl Crew {
         }
     }
 
-    /// Has this done, on one of the crew's threads, or lets it go. Never waits.
+    /// Has this done, on one of the crew's threads, or lets it go. Waits for nothing but a lock that is
+    /// held for moments.
     ///
     /// # Errors
     /// When it is refused.
@@ -156,7 +157,7 @@ impl Crew {
         job.map_or(Ok(()), |job| self.start_thread(thread, job))
     }
 
-    /// Has the clock look after something that runs elsewhere. Never waits.
+    /// Has the clock look after something that runs elsewhere. Waits for nothing but the same lock.
     ///
     /// # Errors
     /// When as much is watched as may be, or the crew has ended.
