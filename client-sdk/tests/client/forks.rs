@@ -261,13 +261,14 @@ fn a_childs_shadows_are_its_own() {
     let child = {
         let route = route.clone();
         move || {
-            // The parent's threads are gone; the child finds out by itself, and meanwhile drops.
+            // The parent's threads are gone; the child finds out by itself, and meanwhile drops. Many reads
+            // for each look: a lock that the fork has copied makes each wait.
             let end = Instant::now() + PATIENCE;
             while compared(&route) < 3 && Instant::now() < end {
-                if !read(&route) {
+                if !(0..300).all(|_| read(&route)) {
                     return false;
                 }
-                std::thread::sleep(Duration::from_micros(100));
+                std::thread::sleep(Duration::from_millis(1));
             }
             compared(&route) >= 3 && route.stats().new_mirror.dropped > 0
         }
