@@ -31,7 +31,7 @@ use crate::state::State;
 use crate::status::{Health, Mode};
 use crate::store::Pair;
 use crate::sync;
-use crate::told::{warn_of_another_stage, warn_of_overrides};
+use crate::told::{warn_of_another_stage, warn_of_overrides, warn_of_writes};
 
 /// How long an ending client waits for its threads. A name server or a connection in the making is
 /// not interrupted; then the thread ends by itself soon after.
@@ -180,6 +180,7 @@ impl Engine {
             Arc::clone(life.data.around()),
         ));
         life.data.add(Arc::clone(&keeper));
+        warn_of_writes(&writer.get(), slot);
         drop((writer, beginning));
         if let Err(error) = self.start() {
             tracing::warn!(%error, "the threads that look after data routes cannot start");
@@ -238,6 +239,9 @@ impl Engine {
         life.heard.notify_all();
         for slot in self.slots() {
             warn_of_overrides(&state, slot.key());
+        }
+        for keeper in self.keepers() {
+            warn_of_writes(&state, keeper.slot());
         }
         if before.foreign_to_manifest() != state.foreign_to_manifest() {
             self.settings.tell_of_manifest(&state);

@@ -394,8 +394,8 @@ impl Keeper {
     pub(crate) fn tell(&self, most: (usize, usize)) -> (WriterRoute, Vec<(u64, Kept)>) {
         let drained = self.drained();
         lock(&self.recent).report();
-        let repairs = self.repairs();
-        let untold = repairs.untold(most);
+        let mut repairs = self.repairs();
+        let untold = repairs.tell(most);
         let now_ms = now_ms();
         let told = WriterRoute {
             route: self.route.clone(),

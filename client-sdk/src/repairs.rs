@@ -106,7 +106,7 @@ impl Repairs {
             is_running: false,
             differed: 0,
             since,
-            change: 0,
+            change: since,
             told: None,
         });
         let before = entry.kept.clone();
@@ -129,7 +129,7 @@ impl Repairs {
         }
         entry.since = since;
         entry.differed = 0;
-        entry.change += 1;
+        entry.change = since;
         entry.kept.clone()
     }
 
@@ -137,6 +137,7 @@ impl Repairs {
     /// reason was before. Gives what is changed by that.
     pub(crate) fn list_moved(&mut self, path: impl Fn(&str) -> Path, now: Instant) -> Vec<Kept> {
         let mut changed = Vec::new();
+        let mut events = self.events;
         for (key, entry) in &mut self.entries {
             let is_open = matches!(entry.kept.state, RepairState::Open | RepairState::Failed);
             if is_open && path(key) != entry.kept.written {
@@ -145,10 +146,12 @@ impl Repairs {
                 entry.due = now;
                 // The server hears of it, also where the rows turn out to be equal.
                 entry.told.get_or_insert(0);
-                entry.change += 1;
+                events += 1;
+                entry.change = events;
                 changed.push(entry.kept.clone());
             }
         }
+        self.events = events;
         if !changed.is_empty() {
             self.untold_since.get_or_insert(now);
         }
@@ -167,11 +170,13 @@ impl Repairs {
 
     /// Has a repair tried at once, also one that was given up.
     pub(crate) fn retry(&mut self, key: &str, now: Instant) -> Option<Kept> {
+        self.events += 1;
+        let change = self.events;
         let entry = self.entries.get_mut(key)?;
         entry.kept.state = RepairState::Open;
         entry.kept.attempts = 0;
         entry.due = now;
-        entry.change += 1;
+        entry.change = change;
         Some(entry.kept.clone())
     }
 
@@ -215,6 +220,8 @@ impl Repairs {
         now: Instant,
         chance: f64,
     ) -> Option<Kept> {
+        self.events += 1;
+        let change = self.events;
         let entry = self.entries.get_mut(&attempt.key)?;
         entry.is_running = false;
         if entry.kept.state != RepairState::Open {
@@ -255,7 +262,7 @@ impl Repairs {
                 entry.due = now + wait_after(entry.kept.attempts).mul_f64(0.5 + chance / 2.0);
             }
         }
-        entry.change += 1;
+        entry.change = change;
         self.untold_since.get_or_insert(now);
         Some(entry.kept.clone())
     }
@@ -263,6 +270,8 @@ impl Repairs {
     /// A copy that began at this event has made the rows of a key equal. Says whether that ends a
     /// repair.
     pub(crate) fn resolve(&mut self, key: &str, began: u64, now: Instant) -> bool {
+        self.events += 1;
+        let change = self.events;
         let Some(entry) = self.entries.get_mut(key) else {
             return false;
         };
@@ -276,7 +285,7 @@ impl Repairs {
             return true;
         }
         entry.kept.state = RepairState::Resolved;
-        entry.change += 1;
+        entry.change = change;
         self.untold_since.get_or_insert(now);
         true
     }
@@ -298,11 +307,11 @@ impl Repairs {
     }
 
     /// What the server does not know, each with its change; at most so many, with so many bytes of
-    /// keys.
-    pub(crate) fn untold(&self, (most, bytes): (usize, usize)) -> Vec<(u64, Kept)> {
+    /// keys. From then on it may know of them, whether it answers or not.
+    pub(crate) fn tell(&mut self, (most, bytes): (usize, usize)) -> Vec<(u64, Kept)> {
         let mut left = bytes;
-        let untold = self.entries.values().filter(|entry| entry.is_untold());
-        let fits = |entry: &&Entry| match left.checked_sub(entry.kept.key.len()) {
+        let untold = self.entries.values_mut().filter(|entry| entry.is_untold());
+        let fits = |entry: &&mut Entry| match left.checked_sub(entry.kept.key.len()) {
             Some(less) => {
                 left = less;
                 true
@@ -310,9 +319,11 @@ impl Repairs {
             None => false,
         };
         let untold = untold.take(most).take_while(fits);
-        untold
-            .map(|entry| (entry.change, entry.kept.clone()))
-            .collect()
+        let tell = |entry: &mut Entry| {
+            entry.told.get_or_insert(0);
+            (entry.change, entry.kept.clone())
+        };
+        untold.map(tell).collect()
     }
 
     /// The server knows these.
@@ -390,3 +401,6 @@ fn wait_after(attempts: u32) -> Duration {
     let factor = doubled.filter(|_| attempts <= 16).unwrap_or(u32::MAX);
     FIRST_RETRY.saturating_mul(factor).min(LONGEST_RETRY)
 }
+
+#[cfg(test)]
+mod tests;

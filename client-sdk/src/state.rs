@@ -10,7 +10,7 @@ use crate::decide::{self, Decision, Plan};
 use crate::explain::{self, Explanation};
 use crate::manifest::Manifest;
 use crate::overrides::{FlagOverride, Overrides};
-use crate::rollout::{Percent, Rollout, RouteKey, Watch};
+use crate::rollout::{FlagName, Percent, Rollout, RouteKey, Watch};
 use crate::snapshot::Snapshot;
 use crate::stage::{EnvironmentKind, Stage};
 use crate::table::{Entry, Source, Table};
@@ -212,6 +212,12 @@ impl State {
         routes
             .filter_map(|route| Some((route, self.override_of(route.as_str())?)))
             .collect()
+    }
+
+    /// The environment variable that overrides a route here, if it is `1` or `0`.
+    pub(crate) fn overriding(&self, route: &str) -> Option<&FlagName> {
+        self.override_of(route)?;
+        Some(&self.table_of(route).rollout(route)?.flag)
     }
 
     fn override_of(&self, route: &str) -> Option<bool> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use crate::rollout::Rollout;
+use crate::slot::Slot;
 use crate::state::State;
 
 pub(crate) fn warn_of_another_stage(state: &State, key: &str, rollout: &Rollout) {
@@ -24,15 +25,31 @@ pub(crate) fn warn_of_another_stage(state: &State, key: &str, rollout: &Rollout)
 
 /// Each text once per process.
 pub(crate) fn warn_of_overrides(state: &State, key: &str) {
-    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     for warning in state.warnings(key) {
-        let text = warning.to_string();
-        // Busy: another thread is about to tell, or a fork has copied the lock. Neither is worth waiting for.
-        let is_new = TOLD
-            .try_lock()
-            .is_ok_and(|mut told| told.insert(format!("{key}: {text}")));
-        if is_new {
-            tracing::warn!(route = key, "{text}");
-        }
+        warn_once(key, &warning.to_string());
+    }
+}
+
+/// What has a say in calls of a route, and none in its writes.
+pub(crate) fn warn_of_writes(state: &State, slot: &Slot) {
+    if let Some(flag) = state.overriding(slot.key()) {
+        let text =
+            format!("{flag} has no say in writes of this route, whose data is in two stores");
+        warn_once(slot.key(), &text);
+    }
+    if slot.fuse().is_some() {
+        let text = "the breaker has no say in writes of this route, whose data is in two stores";
+        warn_once(slot.key(), text);
+    }
+}
+
+fn warn_once(key: &str, text: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    // Busy: another thread is about to tell, or a fork has copied the lock. Neither is worth waiting for.
+    let is_new = TOLD
+        .try_lock()
+        .is_ok_and(|mut told| told.insert(format!("{key}: {text}")));
+    if is_new {
+        tracing::warn!(route = key, "{text}");
     }
 }

@@ -9,6 +9,7 @@ use switchover::{Client, Path, Route};
 use crate::reads::{OLD, mirrored};
 use crate::reports::{counted, sum};
 use crate::server::{Server, eventually};
+use crate::stores::Shelf;
 use crate::{HALTED, OFF, ON, PATIENCE};
 
 /// Errors of a child that never becomes another program, by which it tells how it went.
@@ -276,4 +277,44 @@ fn a_childs_shadows_are_its_own() {
     assert!(in_child(child));
     assert!(read(&route));
     eventually("the parent goes on", || compared(&route) == 2);
+}
+
+#[test]
+fn a_child_writes_data_routes_as_a_process_of_its_own() {
+    let server = Server::start();
+    let rollout = crate::writes::rollout(Path::Old, 100);
+    server.set("gear", &serde_json::to_string(&rollout).unwrap());
+    let spool = tempfile::tempdir().unwrap();
+    let client = server.builder().spool_dir(spool.path()).start().unwrap();
+    let (old, new) = (Shelf::default(), Shelf::default());
+    let data = client
+        .route("gear")
+        .stores(old.clone(), new.clone())
+        .unwrap();
+    eventually("the parent is in contact", || data.status().is_in_contact);
+    let child = {
+        let data = data.clone();
+        move || {
+            let write = data
+                .write("child")
+                .old(|_| Ok::<_, ()>(old.set("child", "1")));
+            let is_written = write.new(|_| Err(())).run().is_ok();
+            let end = Instant::now() + PATIENCE;
+            // In the child's copy of the store.
+            while new.get("child").is_none() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            is_written && new.get("child").is_some()
+        }
+    };
+    assert!(in_child(child));
+    let told = server.told();
+    let instances: std::collections::BTreeSet<_> = told
+        .iter()
+        .map(|(told, _)| told.instance.as_str())
+        .collect();
+    assert_eq!(instances.len(), 2);
+    assert_eq!(data.repairs(), []);
+    let write = data.write("parent").old(|_| Ok::<_, ()>(()));
+    write.new(|_| Err(())).run().unwrap();
 }

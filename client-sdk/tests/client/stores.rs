@@ -1,7 +1,6 @@
 //! Stores in memory that fail, hang and tell as a test wants.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use switchover::{Saved, Store, StoreError};
@@ -28,7 +27,6 @@ struct Inner {
     rows: Mutex<BTreeMap<String, String>>,
     manner: Mutex<Manner>,
     changed: Condvar,
-    saves: AtomicU64,
 }
 
 impl Shelf {
@@ -46,11 +44,6 @@ impl Shelf {
     pub(crate) fn behave(&self, manner: Manner) {
         *self.inner.manner.lock().unwrap() = manner;
         self.inner.changed.notify_all();
-    }
-
-    /// How often the SDK has written.
-    pub(crate) fn saves(&self) -> u64 {
-        self.inner.saves.load(Ordering::SeqCst)
     }
 
     fn asked(&self) -> Result<(), StoreError> {
@@ -89,7 +82,6 @@ impl Store for Shelf {
             Some(row) => rows.insert(key.to_owned(), row.clone()),
             None => rows.remove(key),
         };
-        self.inner.saves.fetch_add(1, Ordering::SeqCst);
         Ok(Saved::Stored)
     }
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use switchover::{
-    DataRoute, InvalidKey, Mirror, Next, Path, Percent, Rollout, Setting, Stage, StoresError,
-    WriteError, testing,
+    Breaker, DataRoute, EnvironmentKind, InvalidKey, Mirror, Next, Path, Percent, Rollout,
+    RouteSpec, Setting, Stage, StoresError, WriteError, testing,
 };
 
 use crate::server::eventually;
@@ -158,4 +158,46 @@ fn stores_are_registered_once() {
     let other = doubling.client.route("No-Route");
     let never = other.stores(Shelf::default(), Shelf::default());
     assert_eq!(never.unwrap_err(), StoresError::InvalidRoute);
+}
+
+#[test]
+fn neither_a_variable_nor_a_breaker_has_a_say_in_writes() {
+    crate::logs::listen();
+    let overrides = [("GEAR_NO_SAY", "1")].into_iter().collect();
+    let client = testing::TestClient::new(EnvironmentKind::Hosted, overrides);
+    let old_rollout = Rollout {
+        flag: "GEAR_NO_SAY".parse().unwrap(),
+        ..rollout(Path::Old, 100)
+    };
+    let new_rollout = Rollout {
+        setting: Setting::On,
+        ..old_rollout.clone()
+    };
+    client.set_rollout("gear_no_say", old_rollout);
+    let breaker = Breaker::default().minimum_calls(1);
+    let route = client.route(RouteSpec::new("gear_no_say").breaker(breaker));
+    let (old, new) = (Shelf::default(), Shelf::default());
+    let data = route.stores(old.clone(), new.clone()).unwrap();
+    let write = |fails: bool| {
+        let write = data.write("a").old(|_| Ok(Path::Old));
+        let write = write.new(|_| match fails {
+            true => Err("fails"),
+            false => Ok(Path::New),
+        });
+        write.run()
+    };
+    assert_eq!(route.path("a"), Path::New);
+    assert_eq!(write(false), Ok(Path::Old));
+    client.set_rollout("gear_no_say", new_rollout);
+    let failed = route.call("a").old(|| Ok(())).new(|| Err("fails")).run();
+    assert_eq!(failed, Err("fails"));
+    assert_eq!(route.path("a"), Path::Old, "the breaker is open");
+    assert_eq!(write(true), Err(WriteError::Failed("fails")));
+    assert_eq!(write(false), Ok(Path::New));
+    let lines = crate::logs::with(tracing::Level::WARN, "no say in writes");
+    let lines = lines.iter().filter(|line| line.contains("gear_no_say"));
+    assert_eq!(lines.count(), 2);
+    // A test's forced path does.
+    let _forced = testing::force(&route, Path::Old);
+    assert_eq!(write(false), Ok(Path::Old));
 }
