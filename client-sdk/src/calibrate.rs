@@ -139,7 +139,6 @@ impl<I, F, R> std::fmt::Debug for ComparedCalibrate<I, F, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing;
 
     #[test]

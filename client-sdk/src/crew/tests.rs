@@ -71,7 +71,9 @@ fn over_the_cap_it_refuses_and_by_the_deadline_it_tells() {
         let barrier = Arc::clone(&barrier);
         let late: Arc<dyn Late> = Arc::clone(&told) as Arc<dyn Late>;
         let until = began + Duration::from_millis(millis);
-        let hang = move || drop(barrier.wait());
+        let hang = move || {
+            barrier.wait();
+        };
         crew.offer(Box::new(hang), Some((until, late)))
     };
     // The last deadline is the first to pass.

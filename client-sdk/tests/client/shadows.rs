@@ -288,15 +288,18 @@ fn a_caller_that_gives_up_leaves_the_shadow_to_itself() {
     assert_eq!(brief(&route.stats().old), [1, 0, 0, 1]);
 }
 
+type Spawned = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+type Spawner = fn(Spawned);
+
 #[test]
 fn a_runtime_that_is_gone_is_not_the_callers_matter() {
     let server = Server::start();
     server.set("blame", &mirrored(OLD, 100));
-    let polled_once = |mut future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+    let polled_once = |mut future: Spawned| {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(future.as_mut().poll(&mut context).is_pending());
     };
-    let spawners: [(fn(_), [u64; 7]); 3] = [
+    let spawners: [(Spawner, [u64; 7]); 3] = [
         (|_| panics(), [0, 0, 0, 0, 1, 0, 0]),
         (drop, [0, 0, 0, 0, 1, 0, 0]),
         (polled_once, [1, 0, 0, 1, 0, 0, 0]),
