@@ -183,7 +183,7 @@ impl Run {
             Some(cause) => {
                 eventually(&what, || !self.data.repairs().is_empty());
                 let repairs = self.data.repairs();
-                let repair = &repairs[0];
+                let repair = repairs.first().unwrap();
                 assert_eq!(repair.key, "key");
                 assert_eq!((repair.cause, repair.written), (cause, case.path), "{what}");
                 assert_eq!(repair.state, RepairState::Open);

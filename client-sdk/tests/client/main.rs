@@ -11,6 +11,7 @@ mod cache;
 mod calls;
 mod doubles;
 mod faults;
+mod flips;
 #[cfg(unix)]
 mod forks;
 mod handles;

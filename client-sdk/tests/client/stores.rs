@@ -35,6 +35,10 @@ impl Shelf {
         rows.insert(key.to_owned(), row.to_owned());
     }
 
+    pub(crate) fn delete(&self, key: &str) {
+        self.inner.rows.lock().unwrap().remove(key);
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<String> {
         self.inner.rows.lock().unwrap().get(key).cloned()
     }

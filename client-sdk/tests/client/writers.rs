@@ -56,19 +56,28 @@ impl Writing {
     }
 
     fn last(&self) -> WriterRoute {
-        self.server.told().last().unwrap().0.routes[0].clone()
+        self.server
+            .told()
+            .last()
+            .unwrap()
+            .0
+            .routes
+            .first()
+            .unwrap()
+            .clone()
     }
 
     fn was_told(&self, is_so: impl Fn(&WriterRoute) -> bool) -> Option<Instant> {
         let told = self.server.told();
         let mut told = told.iter();
-        told.find(|(report, _)| is_so(&report.routes[0]))
+        told.find(|(report, _)| is_so(report.routes.first().unwrap()))
             .map(|(_, at)| *at)
     }
 
     fn was_told_of(&self, state: RepairState) -> Option<Repair> {
         let told = self.server.told();
-        let mut repairs = told.iter().flat_map(|(told, _)| &told.routes[0].repairs);
+        let routes = told.iter().flat_map(|(told, _)| &told.routes);
+        let mut repairs = routes.flat_map(|route| &route.repairs);
         repairs.find(|repair| repair.state == state).cloned()
     }
 }
@@ -349,4 +358,44 @@ fn no_row_and_no_text_of_an_error_leaves_the_process() {
     let all: Vec<String> = told.chain(reports).collect();
     assert!(all.iter().any(|text| text.contains("key-1")));
     assert!(!all.iter().any(|text| text.contains("SECRET")), "{all:?}");
+}
+
+#[test]
+fn more_than_the_spool_holds_is_unverified_and_writes_go_on() {
+    let writing = writing();
+    writing.new.behave(Manner::Fails);
+    for n in 0..10_100 {
+        writing.write(&n.to_string(), "1");
+    }
+    eventually("it is told", || {
+        writing.last().unverified == Some(Unverified::SpoolFull)
+    });
+    assert_eq!(
+        writing.data.status().unverified,
+        Some(Unverified::SpoolFull)
+    );
+    assert_eq!(writing.data.status().open_repairs, 10_000);
+    assert_eq!(writing.old.get("10099").as_deref(), Some("1"));
+    // All of them are told, by and by, 200 in a report.
+    eventually("the server knows all", || {
+        let told = writing.server.told();
+        let repairs = told.iter().map(|(told, _)| told.routes[0].repairs.len());
+        repairs.sum::<usize>() >= 10_000
+    });
+    let most = writing.server.told();
+    let most = most.iter().map(|(told, _)| told.routes[0].repairs.len());
+    assert_eq!(most.max(), Some(200));
+    writing.server.order(WriterAnswer {
+        orders: vec![WriterOrder {
+            route: "gear".parse().unwrap(),
+            repairs: vec![],
+            settled: vec![],
+            verified: true,
+            consistency: None,
+        }],
+        ..WriterAnswer::default()
+    });
+    eventually("it is verified", || {
+        writing.data.status().unverified.is_none()
+    });
 }
