@@ -110,6 +110,7 @@ impl Conductor {
         }
         // Whoever has announced a flip ends it; this is for nodes that are gone.
         self.services.settle_due()?;
+        self.services.tend_comparisons()?;
         let moved = self
             .services
             .advance_ramps(&|target| watching.answers(&self.services, target))?;

@@ -152,7 +152,8 @@ impl Watching {
         let silent = Watched::default();
         let state = self.states.get(&key).unwrap_or(&silent);
         let second = services.now().timestamp();
-        state.answers(guarded.published, &guarded.guards, second)
+        let answers = state.answers(guarded.published, &guarded.guards, second);
+        services.with_record(target, answers)
     }
 
     /// Reads what these rollouts' guards watch, where something has changed in the environment.

@@ -4,13 +4,27 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use switchover::EnvironmentKind;
 
 /// The name of an environment: `[a-z][a-z0-9-]{0,31}`. It stands in URLs and snapshots.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct EnvironmentKey(Box<str>);
+
+impl From<EnvironmentKey> for String {
+    fn from(key: EnvironmentKey) -> String {
+        key.0.into()
+    }
+}
+
+impl TryFrom<String> for EnvironmentKey {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        text.parse()
+    }
+}
 
 impl EnvironmentKey {
     /// The name as text.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use switchover::RouteKey;
 
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::stores::SERVER;
 
 /// What a piece of evidence is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -120,4 +121,13 @@ pub struct Evidence {
     pub by: String,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+impl Evidence {
+    /// Whether the server drew it from a consistency run: such runs come by the hour, and those that
+    /// pass only say again what was known.
+    #[must_use]
+    pub fn is_drawn(&self) -> bool {
+        self.kind == EvidenceKind::Consistency && self.by == SERVER
+    }
 }

@@ -84,8 +84,8 @@ pub struct Proof {
     pub deployed: BTreeMap<EnvironmentKey, Deployed>,
     /// Whether what callers report could not be read: then nobody knows what they do.
     pub unreadable: bool,
-    /// How the two stores of the route stand to each other here.
-    pub stores: Option<Stores>,
+    /// How the two stores of the route stand to each other, by hosted environment.
+    pub stores: BTreeMap<EnvironmentKey, Stores>,
 }
 
 /// What callers reported of a route within a policy's window. Counts of calls.
@@ -123,14 +123,22 @@ pub struct Deployed {
 /// How the two stores of a data route stand to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stores {
-    /// Whether all rows were copied.
+    /// Whether every write is copied.
+    pub mirrored: bool,
+    /// Whether all rows were copied since that is so.
     pub backfill_complete: bool,
-    /// Whether a consistency run was clean since the mirror was last changed.
+    /// Whether the latest consistency run was clean, and began since that is so.
     pub consistent: bool,
     /// Repairs that were given up.
     pub failed_repairs: u64,
-    /// The age of the oldest open repair, in seconds.
+    /// Repairs that a person has to decide.
+    pub conflicts: u64,
+    /// The age of the oldest unresolved repair, in seconds.
     pub oldest_repair_seconds: Option<u64>,
-    /// Whether repairs were lost, so that nobody knows.
+    /// Whether repairs may have been lost, so that nobody knows.
     pub unverified: bool,
+    /// Whether writes were left out on purpose, and no backfill has made that good.
+    pub diverged: bool,
+    /// Whether the old store is out of use for good: there is nothing to compare any more.
+    pub no_return: bool,
 }

@@ -5,6 +5,7 @@ pub mod answer;
 mod lifecycle;
 mod people;
 mod proof;
+mod repairs;
 mod traffic;
 
 use switchover::Stage;
@@ -78,7 +79,7 @@ pub fn judge(rule: &Rule, to: Stage, rollout: &Rollout, facts: &Facts) -> GateRe
         GateKind::Approval => people::approval(rule, to, rollout, facts),
         GateKind::Telemetry => traffic::telemetry(rule, facts),
         GateKind::CodeDeployed => traffic::code_deployed(facts),
-        GateKind::Repairs => traffic::repairs(facts),
+        GateKind::Repairs => repairs::repairs(facts),
         GateKind::Plan => people::plan(to, facts),
         GateKind::Release => lifecycle::release(rollout, facts),
         GateKind::Census => people::census(rule, facts),

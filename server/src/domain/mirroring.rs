@@ -1,6 +1,6 @@
 //! What also runs on the other path: shadow reads and dual writes, set and stopped.
 
-use switchover::{EnvironmentKind, Mirror, Stage};
+use switchover::{EnvironmentKind, Mirror, Percent, Stage};
 
 use crate::domain::facts::Facts;
 use crate::domain::refusal::Refusal;
@@ -38,6 +38,13 @@ pub(super) fn set(
         shares,
         stopped: None,
     };
+    let copies = facts.route.spec.operation == Operation::Write && shares.write > Percent::ZERO;
+    if !copies {
+        after.data.mirrored_since = None;
+    } else if shares.write != was.write || after.data.mirrored_since.is_none() {
+        // What was written before went by other shares: a backfill of before does not cover it.
+        after.data.mirrored_since = Some(facts.now);
+    }
     Ok(())
 }
 
@@ -54,4 +61,5 @@ pub(super) fn stop(after: &mut Rollout, facts: &Facts) {
             reason: facts.reason.clone(),
         }),
     };
+    after.data.mirrored_since = None;
 }

@@ -4,9 +4,11 @@
 mod access;
 mod approvals;
 mod audit;
+mod backfills;
 mod censuses;
 mod checkpoints;
 mod cohorts;
+mod consistency;
 mod environments;
 mod error;
 mod evidence;
@@ -31,6 +33,7 @@ mod promotions;
 mod ramp_groups;
 mod ramps;
 mod releases;
+mod repairs;
 mod report;
 mod respond;
 mod rollouts;
@@ -38,6 +41,7 @@ mod route_list;
 mod routes;
 mod runbooks;
 mod sdk;
+mod sdk_data;
 mod sdk_writers;
 mod server;
 mod settings;
@@ -180,6 +184,15 @@ handlers! {
     evidence::list,
     evidence::add,
     telemetry::show,
+    repairs::list,
+    repairs::settle,
+    backfills::list,
+    backfills::pause,
+    backfills::resume,
+    backfills::reset,
+    consistency::list,
+    consistency::order,
+    consistency::set_schedule,
     instances::of_rollout,
     instances::of_environment,
     writers::list,
@@ -227,6 +240,10 @@ handlers! {
     sdk::stream,
     telemetry::take,
     sdk_writers::take_writers,
+    sdk_writers::take,
+    sdk_data::start,
+    sdk_data::advance,
+    sdk_data::compared,
     health::healthz,
     health::readyz,
 }

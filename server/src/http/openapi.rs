@@ -23,6 +23,7 @@ use crate::http::{document_api, document_root};
     tags(
         (name = "routes", description = "Endpoints that move from an old to a new implementation"),
         (name = "rollouts", description = "A route in one environment: stage, setting, halt"),
+        (name = "data", description = "The two stores of routes that write: repairs, backfills, consistency runs"),
         (name = "environments", description = "Where callers run"),
         (name = "releases", description = "What on-prem installations run, and which overrides are in force there"),
         (name = "cohorts", description = "Keys that are treated apart, by name, and what the keys of ramp groups are"),

@@ -122,7 +122,7 @@ impl Services {
         let (ctx, now) = (Ctx::of(Actor::system()), self.now());
         self.store.read(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
-            let proof = proof(tx, &route, &environment)?;
+            let proof = proof(tx, (&route, &environment), now)?;
             let place = (&route, &environment);
             let facts = facts(
                 tx,

@@ -12,7 +12,7 @@ use crate::service::{Answer, Ctx, Failure, Render, SeriesSpan, Services};
 use crate::store::StoreError;
 
 /// The most pieces of evidence about one route: every promotion reads them.
-const MOST_EVIDENCE: usize = 1_000;
+pub(super) const MOST_EVIDENCE: usize = 1_000;
 
 /// Evidence as somebody gives it.
 #[derive(Clone, Debug)]

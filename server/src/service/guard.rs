@@ -11,6 +11,7 @@ use crate::domain::guard::{Due, GuardReport};
 use crate::domain::lifecycle::Command;
 use crate::domain::policy::{Guard, GuardAction};
 use crate::domain::text::{Reason, misleads};
+use crate::service::consistency::answer_by_record;
 use crate::service::rollout::{load, unanswered};
 use crate::service::shared::Shared;
 use crate::service::work::Work;
@@ -81,10 +82,26 @@ impl Services {
             .telemetry
             .read::<_, StoreError>(|tx| tx.guards_of(&target.environment, &target.route))?
             .unwrap_or_default();
-        let second = self.now().timestamp();
-        let answers = watched.answers(guarded.published, &guarded.guards, second);
+        let now = self.now();
+        let mut answers = watched.answers(guarded.published, &guarded.guards, now.timestamp());
+        self.store
+            .read_first(|tx| answer_by_record(tx, target, &mut answers, now))?;
         let epoch = watched.epoch_of(guarded.published, &guarded.guards);
         Ok((epoch, answers))
+    }
+
+    /// What guards answer, with the answers of those that go by what is on record: no caller reports
+    /// call by call whether rows are equal. Those stay `insufficient` where that cannot be read.
+    #[must_use]
+    pub fn with_record(&self, target: &Target, mut answers: Vec<GuardReport>) -> Vec<GuardReport> {
+        let now = self.now();
+        let read = self
+            .store
+            .read_first(|tx| answer_by_record(tx, target, &mut answers, now));
+        if let Err(error) = read {
+            tracing::warn!(%error, "guards cannot be asked what is on record");
+        }
+        answers
     }
 
     /// Does what a guard is there for, as `guard:NAME`, once in an epoch, with the numbers on record.

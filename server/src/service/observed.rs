@@ -80,7 +80,7 @@ impl Services {
                 if change.cascade {
                     open.extend(route.spec.requires.iter().cloned());
                 }
-                let proof = proof(tx, &route, &environment)?;
+                let proof = proof(tx, (&route, &environment), now)?;
                 let place = (&route, &environment);
                 found.push(facts(tx, &mut shared, place, (ctx, reason, now), proof)?);
             }

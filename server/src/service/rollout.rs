@@ -135,7 +135,7 @@ impl Services {
         let ctx = Ctx::of(actor.clone());
         let (mut facts, rollout) = self.store.read::<_, Failure>(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
-            let proof = proof(tx, &route, &environment)?;
+            let proof = proof(tx, (&route, &environment), now)?;
             let place = (&route, &environment);
             let mut shared = Shared::new(&self.telemetry);
             let facts = facts(tx, &mut shared, place, (&ctx, "", now), proof)?;

@@ -10,6 +10,7 @@ use crate::domain::freeze::Freeze;
 use crate::domain::guard::GuardReport;
 use crate::domain::policy::{Policy, PolicyName};
 use crate::domain::route::Route;
+use crate::service::consistency::answer_by_record;
 use crate::service::guard::asked;
 use crate::service::{Guarded, Target};
 use crate::store::{StoreError, Tx};
@@ -73,7 +74,11 @@ impl Shared {
             environment: place.clone(),
         };
         let guarded = Guarded { published, guards };
-        Ok(asked(&self.telemetry, &target, &guarded, now.timestamp()))
+        let mut answers = asked(&self.telemetry, &target, &guarded, now.timestamp());
+        if let Some(answers) = &mut answers {
+            answer_by_record(tx, &target, answers, now)?;
+        }
+        Ok(answers)
     }
 
     pub(super) fn freezes(

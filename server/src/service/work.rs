@@ -18,6 +18,7 @@ use crate::domain::route::{Operation, Route};
 use crate::domain::writer::Writing;
 use crate::service::observed::Observed;
 use crate::service::shared::Shared;
+use crate::service::stores::view;
 use crate::service::{Clock, Ctx, Failure, Target, epoch};
 use crate::store::{NewPromotion, StoreError, Tx};
 use crate::telemetry::TelemetryStore;
@@ -259,7 +260,7 @@ impl<'a, 't> Work<'a, 't> {
                 facts(self.tx, &mut self.shared, place, who, proof)
             }
             Command::Promote { to, .. } => {
-                let proof = proof(self.tx, route, environment)?;
+                let proof = proof(self.tx, place, self.now)?;
                 let mut facts = facts(self.tx, &mut self.shared, place, who, proof)?;
                 self.observed.tell(&mut facts, *to);
                 Ok(facts)
@@ -405,8 +406,8 @@ fn dependents(
 /// What a promotion is judged by besides.
 pub(super) fn proof(
     tx: &mut Tx<'_>,
-    route: &Route,
-    environment: &Environment,
+    (route, environment): (&Route, &Environment),
+    now: DateTime<Utc>,
 ) -> Result<Proof, StoreError> {
     let key = &route.spec.key;
     let rollouts = tx.rollouts_of(&[key.as_str()])?;
@@ -421,11 +422,17 @@ pub(super) fn proof(
         .filter(|other| other.position < environment.position)
         .filter_map(|other| of(other).map(|rollout| (other.key.clone(), rollout.stage)))
         .collect();
-    let hosted = environments
+    let hosted: Vec<Rollout> = environments
         .iter()
         .filter(|other| other.kind == EnvironmentKind::Hosted)
         .filter_map(|other| of(other).cloned())
         .collect();
+    let mut stores = BTreeMap::new();
+    for rollout in &hosted {
+        if let Some(view) = view(tx, route, rollout, now)? {
+            stores.insert(rollout.environment.clone(), view.stores);
+        }
+    }
     let requires: Vec<&str> = route.spec.requires.iter().map(RouteKey::as_str).collect();
     let required = stages(tx, &requires, &environment.key)?;
     let dependents = dependents(tx, route, environment)?;
@@ -450,6 +457,7 @@ pub(super) fn proof(
         externals: tx.externals(key)?,
         released: tx.published_stages(key, &environment.key)?,
         censuses: tx.censuses(&environment.key)?,
+        stores,
         ..Proof::default()
     })
 }

@@ -4,6 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use switchover::RouteKey;
 
+use crate::domain::environment::EnvironmentKey;
 use crate::domain::evidence::{Evidence, Verdict};
 use crate::store::rows::{corrupt, read, time};
 use crate::store::schema::evidence;
@@ -36,6 +37,32 @@ impl Tx<'_> {
             .into_iter()
             .map(Evidence::try_from)
             .collect()
+    }
+
+    /// Forgets what the server drew from consistency runs of a rollout, but for the last so many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn forget_drawn_evidence(
+        &mut self,
+        route: &RouteKey,
+        environment: &EnvironmentKey,
+        keep: usize,
+    ) -> Result<(), StoreError> {
+        let all = self.evidence(route)?;
+        let here = |found: &&Evidence| found.is_drawn() && found.environment == *environment;
+        let drawn = all.iter().filter(here).count();
+        let old: Vec<&str> = all
+            .iter()
+            .filter(here)
+            .take(drawn.saturating_sub(keep))
+            .map(|found| found.id.as_str())
+            .collect();
+        if !old.is_empty() {
+            diesel::delete(evidence::table.filter(evidence::id.eq_any(old)))
+                .execute(self.connection)?;
+        }
+        Ok(())
     }
 
     /// Adds a piece of evidence.

@@ -7,10 +7,12 @@
 
 mod approvals;
 mod audit;
+mod backfills;
 mod censuses;
 mod checkpoints;
 mod cohorts;
 mod connections;
+mod consistency;
 pub(crate) mod dialect;
 mod environments;
 mod evidence;
@@ -26,11 +28,13 @@ mod policies;
 mod promotions;
 mod published;
 mod releases;
+mod repairs;
 mod rollouts;
 mod routes;
 mod rows;
 mod runbooks;
 mod schema;
+mod stores;
 mod writers;
 
 use std::fmt;

@@ -169,6 +169,32 @@ diesel::table! {
         gone_at -> Nullable<BigInt>, returned_at -> Nullable<BigInt>,
     }
 }
+diesel::table! {
+    stores (environment, route) {
+        environment -> Text, route -> Text, state -> Text, due_at -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
+    repairs (environment, route, key, instance) {
+        environment -> Text, route -> Text, key -> Text, instance -> Text, written -> Text,
+        generation -> BigInt, cause -> Text, state -> Text, attempts -> BigInt,
+        failed_at -> Nullable<Text>, first_at -> BigInt, last_at -> BigInt,
+        settled_at -> Nullable<BigInt>, settled_by -> Nullable<Text>,
+        settled_why -> Nullable<Text>, ordered -> Nullable<Text>, leased_to -> Nullable<Text>,
+        leased_until -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
+    backfills (id) {
+        id -> Text, environment -> Text, route -> Text, begun_at -> BigInt, document -> Text,
+    }
+}
+diesel::table! {
+    consistency_runs (id) {
+        id -> Text, environment -> Text, route -> Text, state -> Text, due -> BigInt,
+        document -> Text,
+    }
+}
 diesel::joinable!(rollouts -> routes (route));
 diesel::allow_tables_to_appear_in_same_query!(rollouts, routes, requirements);
 diesel::allow_tables_to_appear_in_same_query!(releases, release_stages);

@@ -1,4 +1,4 @@
-//! Gates about what running callers report: telemetry, code_deployed, repairs. Where nothing is
+//! Gates about what running callers report: telemetry, code_deployed. Where nothing is
 //! reported they answer `insufficient`.
 
 use switchover::{EnvironmentKind, Percent};
@@ -219,44 +219,6 @@ pub(super) fn code_deployed(facts: &Facts) -> GateReport {
     report
         .with("instances", instances)
         .with("lacking", lacking.len())
-}
-
-pub(super) fn repairs(facts: &Facts) -> GateReport {
-    let route = &facts.route.spec.key;
-    let Some(stores) = facts.proof.stores else {
-        return insufficient(
-            "repairs",
-            format!("nothing is reported about the two stores of `{route}`"),
-            "register both stores in the application, backfill, and run a consistency check",
-        );
-    };
-    let oldest = stores.oldest_repair_seconds.unwrap_or_default();
-    let open = [
-        (!stores.backfill_complete, "the backfill is not complete"),
-        (
-            !stores.consistent,
-            "no consistency run was clean since the mirror was changed",
-        ),
-        (stores.failed_repairs > 0, "repairs were given up"),
-        (oldest > 60, "a repair is open for more than 60 seconds"),
-        (stores.unverified, "the rollout is unverified"),
-    ];
-    let reasons: Vec<&str> = open
-        .into_iter()
-        .filter_map(|(holds, reason)| holds.then_some(reason))
-        .collect();
-    let report = if reasons.is_empty() {
-        pass("repairs", "both stores hold the same")
-    } else {
-        fail(
-            "repairs",
-            list(reasons),
-            "finish the backfill, mend what could not be repaired, and run a consistency check",
-        )
-    };
-    report
-        .with("failed_repairs", stores.failed_repairs)
-        .with("oldest_repair_seconds", oldest)
 }
 
 fn worse(one: GateState, other: GateState) -> GateState {

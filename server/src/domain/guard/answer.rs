@@ -12,8 +12,7 @@ use crate::domain::number::real;
 use crate::domain::policy::{Guard, Measure};
 
 /// Why nothing is known of a measure that no caller reports.
-pub(super) const NOT_REPORTED: &str =
-    "nothing compares the rows of two stores yet: run a comparison by hand";
+pub(super) const NOT_REPORTED: &str = "the rows of the two stores were not compared yet";
 
 /// The answer where nothing was reported of the rollout as it is.
 pub(super) fn silent(guard: &Guard) -> GuardReport {

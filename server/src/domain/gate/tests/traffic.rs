@@ -213,24 +213,46 @@ pub(super) fn code_deployed(place: Place) -> Vec<Row> {
 
 pub(super) fn repairs() -> Vec<Row> {
     let counts = |failed: u64, oldest: u64| move |_: &World| json!({ "failed_repairs": failed, "oldest_repair_seconds": oldest });
+    // Wherever it is asked, all hosted environments may answer.
     let stores = |change: fn(&mut Stores)| {
-        move |world: &mut World| change(world.facts.proof.stores.as_mut().unwrap())
+        move |world: &mut World| world.facts.proof.stores.values_mut().for_each(change)
     };
     vec![
         lacks("nothing is reported about the two stores", |world| {
-            world.facts.proof.stores = None;
-        }),
+            world.facts.proof.stores.clear();
+        })
+        .numbers(counts(0, 0)),
         passes("both stores hold the same", |_| {}).numbers(counts(0, 0)),
         passes(
             "both stores",
             stores(|stores| stores.oldest_repair_seconds = Some(60)),
         )
         .numbers(counts(0, 60)),
+        passes(
+            "both stores",
+            stores(|stores| {
+                *stores = Stores {
+                    no_return: true,
+                    ..Stores::default()
+                };
+            }),
+        )
+        .numbers(counts(0, 0)),
         fails(
             "a repair is open for more than 60 seconds",
             stores(|stores| stores.oldest_repair_seconds = Some(61)),
         )
         .numbers(counts(0, 61)),
+        fails(
+            "not every write is copied",
+            stores(|stores| stores.mirrored = false),
+        )
+        .numbers(counts(0, 0)),
+        fails(
+            "writes were left out",
+            stores(|stores| stores.diverged = true),
+        )
+        .numbers(counts(0, 0)),
         fails(
             "the backfill is not complete",
             stores(|stores| stores.backfill_complete = false),
@@ -241,11 +263,13 @@ pub(super) fn repairs() -> Vec<Row> {
             stores(|stores| stores.consistent = false),
         )
         .numbers(counts(0, 0)),
-        fails(
-            "repairs were given up",
-            stores(|stores| stores.failed_repairs = 1),
-        )
+        fails("repairs were given up", |world| {
+            let here = here(world);
+            let stores = world.facts.proof.stores.get_mut(&here);
+            stores.unwrap().failed_repairs = 1;
+        })
         .numbers(counts(1, 0)),
+        fails("a person to decide", stores(|stores| stores.conflicts = 1)).numbers(counts(0, 0)),
         fails("unverified", stores(|stores| stores.unverified = true)).numbers(counts(0, 0)),
     ]
 }

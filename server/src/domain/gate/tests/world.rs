@@ -127,11 +127,6 @@ impl World {
                 proof: Proof {
                     earlier,
                     hosted: hosted.map(named).to_vec(),
-                    stores: Some(Stores {
-                        backfill_complete: true,
-                        consistent: true,
-                        ..Stores::default()
-                    }),
                     ..Proof::default()
                 },
             },
@@ -157,6 +152,14 @@ impl World {
             };
             let key = environment.parse().unwrap();
             world.facts.proof.deployed.insert(key, deployed);
+            let stores = Stores {
+                mirrored: true,
+                backfill_complete: true,
+                consistent: true,
+                ..Stores::default()
+            };
+            let key = environment.parse().unwrap();
+            world.facts.proof.stores.insert(key, stores);
         }
         world.released_at(DAY);
         world

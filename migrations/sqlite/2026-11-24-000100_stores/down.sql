@@ -1,0 +1,4 @@
+DROP TABLE consistency_runs;
+DROP TABLE backfills;
+DROP TABLE repairs;
+DROP TABLE stores;
