@@ -138,6 +138,9 @@ fn found(app: &App, path: &str) -> String {
         ("KEY", &|| first("sdk-keys")),
         ("SECTION", &|| of_plan("section")),
         ("STEP", &|| of_plan("step")),
+        ("BACKFILL", &|| {
+            first("routes/saved/environments/dev/backfills")
+        }),
     ] {
         if path.contains(name) {
             path = path.replace(name, &find());
@@ -355,6 +358,9 @@ fn routes(app: &App, policy: &str) {
     app.post(Who::MAINTAINER, &begin, &json!({ "reason": "test" }))
         .expect(200);
     set("last", "dev", json!({ "mode": "off" }));
+    // Its rows are in two stores.
+    app.route_with("saved", json!({ "policy": policy, "operation": "write" }));
+    app.begin_backfill("saved", "dev");
     set("windowed", "dev", json!({ "mode": "on" }));
     window(app, "windowed", "dev", "2026-01-05T11:00:00Z");
 }

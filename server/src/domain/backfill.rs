@@ -239,20 +239,6 @@ impl Backfill {
     /// # Errors
     /// When it is over; the text says what to do.
     pub fn act(&mut self, act: Act, said: Said) -> Result<bool, String> {
-        let route = &self.route;
-        let environment = &self.environment;
-        if self.state == Standing::Reset || (act != Act::Reset && !self.is_open()) {
-            return Err(format!(
-                "the backfill is {}: there is nothing to {} any more. A new one begins when the \
-                 application runs it: see `switchover backfill status {route} {environment}`",
-                self.state.name(),
-                match act {
-                    Act::Pause => "pause",
-                    Act::Resume => "resume",
-                    Act::Reset => "reset",
-                },
-            ));
-        }
         let to = match act {
             Act::Pause => Standing::Paused,
             Act::Resume => Standing::Running,
@@ -260,6 +246,15 @@ impl Backfill {
         };
         if self.state == to {
             return Ok(false);
+        }
+        let (route, environment) = (&self.route, &self.environment);
+        if act != Act::Reset && !self.is_open() {
+            return Err(format!(
+                "the backfill is {}: there is nothing to {} any more. A new one begins when the \
+                 application runs it: see `switchover backfill status {route} {environment}`",
+                self.state.name(),
+                if act == Act::Pause { "pause" } else { "resume" },
+            ));
         }
         if act == Act::Reset {
             self.ended_at = Some(said.at);

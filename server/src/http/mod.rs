@@ -45,6 +45,7 @@ mod sdk_data;
 mod sdk_writers;
 mod server;
 mod settings;
+mod stores;
 mod telemetry;
 mod verification;
 mod watching;

@@ -25,6 +25,7 @@ use crate::http::flips::{FlipEndBody, HoldBody};
 use crate::http::mirror::MirrorBody;
 use crate::http::ramps::RampBody;
 use crate::http::respond;
+use crate::http::stores::StoresBody;
 use crate::service::{Change, Changed, Ctx, Failure, rollout_tag};
 use crate::store::Receipt;
 
@@ -64,6 +65,9 @@ pub(crate) struct RolloutBody {
     hold: Option<HoldBody>,
     /// How the last announcement of such a move ended.
     last_flip: Option<FlipEndBody>,
+    /// How the two stores of a route that writes stand to each other; null elsewhere, and in answers
+    /// to changes.
+    stores: Option<StoresBody>,
     /// The share of the keys in no cohort that may take the new path.
     #[schema(value_type = f64, example = 12.5)]
     exposure_percent: Percent,
@@ -188,6 +192,7 @@ impl RolloutBody {
             generation: rollout.data.generation,
             hold: HoldBody::of(&rollout.data),
             last_flip: FlipEndBody::of(&rollout.data),
+            stores: None,
             exposure_percent: rollout.exposure(environment.kind).share,
             revision: rollout.revision,
             changed_at: rollout.changed_at,
@@ -327,14 +332,21 @@ pub(crate) async fn show(
     target: OfRollout,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (seen, epoch) = app
-        .blocking(move |services| Ok((services.rollout(&target.0)?, services.epoch()?)))
+    let (seen, stores, epoch) = app
+        .blocking(move |services| {
+            let seen = services.rollout(&target.0)?;
+            Ok((seen, services.stores(&target.0)?, services.epoch()?))
+        })
         .await?;
-    let body = RolloutBody::of(&seen.rollout, &seen.environment, seen.outlook.as_ref());
+    let body = RolloutBody {
+        stores: stores.as_ref().map(StoresBody::from),
+        ..RolloutBody::of(&seen.rollout, &seen.environment, seen.outlook.as_ref())
+    };
     let tag = rollout_tag(&epoch, &seen.rollout);
-    Ok(match seen.outlook {
-        None => respond::resource(&request, Some(tag), &body),
-        // What a ramp waits for changes without the rollout.
-        Some(_) => respond::always(&tag, &body),
+    Ok(if seen.outlook.is_none() && stores.is_none() {
+        respond::resource(&request, Some(tag), &body)
+    } else {
+        // What a ramp waits for, and what its stores hold, changes without the rollout.
+        respond::always(&tag, &body)
     })
 }

@@ -122,6 +122,9 @@ impl Watch {
         if let Err(error) = self.services.forget_old_receipts() {
             tracing::warn!(%error, "old idempotency keys are still kept");
         }
+        if let Err(error) = self.services.forget_old_repairs() {
+            tracing::warn!(%error, "repairs that were resolved long ago are still kept");
+        }
         if let Err(error) = self.services.forget_gone_writers() {
             tracing::warn!(%error, "writers that are long gone are still kept");
         }

@@ -1,32 +1,28 @@
 //! Consistency runs: ordered by people and the schedule, answered by processes, heard by guards.
 
+mod schedule;
+mod taken;
+
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use switchover::{ConsistencyKind, ConsistencyOrder, ConsistencyResult};
 
 use crate::domain::actor::Actor;
-use crate::domain::backfill::{Act, Copying, Said, Standing};
-use crate::domain::consistency::{
-    self, Findings, Origin, Run, RunState, SAMPLE, SAMPLES, Schedule,
-};
+use crate::domain::consistency::{self, Origin, Run, RunState, SAMPLE, SAMPLES};
 use crate::domain::environment::EnvironmentKey;
-use crate::domain::evidence::{Evidence, EvidenceKind};
 use crate::domain::guard::{Due, GuardReport};
-use crate::domain::policy::{Guard, Measure, Policy};
-use crate::domain::repair::is_key;
-use crate::domain::rollout::Rollout;
-use crate::domain::stores::{Scheduled, StoresRecord};
+use crate::domain::policy::Measure;
+use crate::domain::stores::Scheduled;
 use crate::domain::text::Reason;
-use crate::service::evidence::MOST_EVIDENCE;
 use crate::service::rollout::{Target, unanswered};
-use crate::service::route::lock_rollouts;
-use crate::service::stores::{BY_SERVER, from_nothing, load_data, settle_doubts};
-use crate::service::work::Work;
-use crate::service::{Answer, Ctx, Failure, Render, Services, backfill};
+use crate::service::stores::{from_nothing, load_data};
+use crate::service::{Answer, Ctx, Failure, Render, Services};
 use crate::store::{StoreError, Tx};
 
-/// Pieces of evidence of one rollout that runs leave behind.
-const MOST_DRAWN: usize = 100;
+use schedule::compare_due;
+pub(super) use schedule::first_comparison;
+use taken::{beyond, check, take};
+
 /// Without a schedule a run says something for two days.
 const WITHOUT_SCHEDULE: Duration = Duration::hours(48);
 
@@ -42,10 +38,11 @@ pub struct NewRun {
 }
 
 impl Services {
-    /// Orders a consistency run: the next process that writes the route takes it.
+    /// Orders a consistency run: the next process that writes the route takes it. Where one of this
+    /// kind is asked for already, that is the one.
     ///
     /// # Errors
-    /// When there is no such data route, or one like it waits already.
+    /// When there is no such data route.
     pub fn order_consistency(
         &self,
         ctx: &Ctx,
@@ -60,12 +57,8 @@ impl Services {
             let open = work
                 .tx
                 .open_consistency_runs((&target.route, &target.environment))?;
-            if open.iter().any(|run| run.kind == new.kind) {
-                return Err(Failure::Conflict(format!(
-                    "a {} run of `{}` in {} is already asked for: see `switchover consistency list \
-                     {} {}`",
-                    new.kind, target.route, target.environment, target.route, target.environment
-                )));
+            if let Some(waiting) = open.into_iter().find(|run| run.kind == new.kind) {
+                return Ok(waiting);
             }
             let (by, why) = (work.ctx.actor.subject.clone(), new.reason.as_str());
             let run = Run {
@@ -292,201 +285,6 @@ pub(super) fn hand_out(
     Ok(None)
 }
 
-/// Once a backfill is complete, rows can be compared by the policy's schedule.
-pub(super) fn first_comparison(
-    work: &mut Work<'_, '_>,
-    target: &Target,
-    record: &StoresRecord,
-) -> Result<(), Failure> {
-    let (route, rollout) = load_data(work.tx, target)?;
-    let policy = work.shared.policy(work.tx, &route)?;
-    let place = (&target.route, &target.environment);
-    let is_due = record.schedule == Scheduled::ByPolicy
-        && in_effect(record, &policy, &rollout, true).is_some();
-    if is_due && work.tx.comparison_due(place.0, place.1)?.is_none() {
-        work.tx
-            .set_comparison_due(place.0, place.1, Some(work.now))?;
-    }
-    Ok(())
-}
-
-/// The schedule that is in effect: none while nothing is copied.
-fn in_effect(
-    record: &StoresRecord,
-    policy: &Policy,
-    rollout: &Rollout,
-    is_backfilled: bool,
-) -> Option<Schedule> {
-    rollout.data.mirrored_since?;
-    match record.schedule {
-        Scheduled::Set(schedule) => Some(schedule),
-        Scheduled::Never => None,
-        Scheduled::ByPolicy => {
-            let mut guards = policy.guards.iter();
-            let watches = guards.any(|guard| guard.measure == Measure::Inconsistency);
-            (watches && is_backfilled).then_some(Schedule::BY_POLICY)
-        }
-    }
-}
-
-fn compare_due(work: &mut Work<'_, '_>, target: &Target) -> Result<(), Failure> {
-    let place = (&target.route, &target.environment);
-    let record = work.tx.lock_stores(place.0, place.1)?;
-    work.refresh();
-    let due = work.tx.comparison_due(place.0, place.1)?;
-    // Another node was faster.
-    if due.is_none_or(|due| due > work.now) {
-        return Ok(());
-    }
-    let (route, rollout) = load_data(work.tx, target)?;
-    let policy = work.shared.policy(work.tx, &route)?;
-    let backfill = work.tx.last_backfill(place)?;
-    let copying = Copying::of(&rollout);
-    let is_backfilled = backfill.is_some_and(|backfill| {
-        backfill.state == Standing::Complete && copying.covers(backfill.begun_at)
-    });
-    let next = match in_effect(&record, &policy, &rollout, is_backfilled) {
-        Some(schedule) => {
-            let open = work.tx.open_consistency_runs(place)?;
-            if open.iter().all(|run| run.kind != schedule.kind) {
-                let what = (schedule.kind, schedule.sample);
-                let run = asked(target, what, (Origin::Schedule, BY_SERVER), work.now);
-                work.tx.put_consistency_run(&run)?;
-                work.tx.forget_consistency_runs(place)?;
-            }
-            Some(work.now + schedule.every.period())
-        }
-        // Looked at again when something is copied; a backfill's end wakes the policy's schedule.
-        None => match record.schedule {
-            Scheduled::Set(schedule) => Some(work.now + schedule.every.period()),
-            Scheduled::Never | Scheduled::ByPolicy => None,
-        },
-    };
-    work.tx.set_comparison_due(place.0, place.1, next)?;
-    Ok(())
-}
-
-fn take(
-    work: &mut Work<'_, '_>,
-    target: &Target,
-    result: &ConsistencyResult,
-) -> Result<Option<Run>, Failure> {
-    // It becomes evidence, which promotions read under these locks.
-    lock_rollouts(work, &target.route)?;
-    let (route, rollout) = load_data(work.tx, target)?;
-    let place = (&target.route, &target.environment);
-    let mut record = work.tx.lock_stores(place.0, place.1)?;
-    work.refresh();
-    let Some(mut run) = run_of(work, target, result)? else {
-        return Ok(None);
-    };
-    let policy = work.shared.policy(work.tx, &route)?;
-    let copying = Copying::of(&rollout);
-    let mut backfill = work.tx.last_backfill(place)?;
-    let backfilled_at = backfill
-        .as_ref()
-        .filter(|it| it.state == Standing::Complete && copying.covers(it.begun_at))
-        .and_then(|it| it.ended_at);
-    let limit = consistency::limit(&policy);
-    if !run.take(result, (limit, backfilled_at), work.now) {
-        return Ok(None);
-    }
-    if let RunState::Done(findings) = &mut run.state {
-        draw(work, target, findings)?;
-        let seen = findings.compared;
-        record.latest = Some(seen);
-        if seen.kind == ConsistencyKind::Checksum {
-            record.checksummed_from = seen.is_clean().then_some(seen.began_at);
-            settle_doubts(work, target, &mut record, backfill.as_ref());
-        }
-        let breached = beyond(&policy.guards, findings);
-        findings.acted = breached.is_empty();
-        if let (Some(guard), Some(backfill)) = (breached.first(), &mut backfill)
-            && backfill.state != Standing::Reset
-        {
-            let said = Said {
-                at: work.now,
-                by: Actor::guard(&guard.name).subject,
-                reason: format!("{}: it has to be run again", seen.told()),
-            };
-            backfill::order(work, backfill, Act::Reset, said)?;
-        }
-    }
-    work.tx.put_consistency_run(&run)?;
-    work.tx.forget_consistency_runs(place)?;
-    work.tx.put_stores(place.0, place.1, &record)?;
-    Ok(Some(run))
-}
-
-/// The run that a result is of; `None` where the same was taken before.
-fn run_of(
-    work: &mut Work<'_, '_>,
-    target: &Target,
-    result: &ConsistencyResult,
-) -> Result<Option<Run>, Failure> {
-    let place = (&target.route, &target.environment);
-    if let Some(id) = &result.order {
-        let run = work.tx.consistency_run(id)?;
-        let run =
-            run.filter(|run| run.route == target.route && run.environment == target.environment);
-        if let Some(run) = run {
-            return Ok(Some(run));
-        }
-    }
-    let again = |run: &Run| {
-        run.findings().is_some_and(|known| {
-            known.instance == result.instance
-                && known.generation == result.generation
-                && known.duration_ms == result.duration_ms
-                && known.compared.compared == result.compared
-                && known.compared.differing == result.differing
-        })
-    };
-    if work.tx.consistency_runs(place, None, 20)?.iter().any(again) {
-        return Ok(None);
-    }
-    let by = (Origin::Process, result.instance.as_str());
-    Ok(Some(asked(target, (result.kind, 0), by, work.now)))
-}
-
-/// Draws evidence from a run.
-fn draw(work: &mut Work<'_, '_>, target: &Target, findings: &Findings) -> Result<(), Failure> {
-    let place = (&target.route, &target.environment);
-    work.tx
-        .forget_drawn_evidence(place.0, place.1, MOST_DRAWN - 1)?;
-    if work.tx.evidence(&target.route)?.len() >= MOST_EVIDENCE {
-        tracing::warn!(route = %target.route, "there is no room for evidence of a consistency run");
-        return Ok(());
-    }
-    let seen = &findings.compared;
-    let evidence = Evidence {
-        id: uuid::Uuid::now_v7().to_string(),
-        route: target.route.clone(),
-        environment: target.environment.clone(),
-        kind: EvidenceKind::Consistency,
-        verdict: findings.verdict,
-        url: None,
-        summary: format!("{} run: {}", seen.kind, seen.told()),
-        by: BY_SERVER.to_owned(),
-        at: work.now,
-    };
-    work.tx.add_evidence(&evidence)?;
-    let record = from_nothing(json!(evidence));
-    let summary = evidence.summary.clone();
-    work.record("evidence", Some(place.0), Some(place.1), &summary, record);
-    Ok(())
-}
-
-/// The guards whose limit a run passes.
-fn beyond<'a>(guards: &'a [Guard], findings: &Findings) -> Vec<&'a Guard> {
-    let seen = &findings.compared;
-    guards
-        .iter()
-        .filter(|guard| guard.measure == Measure::Inconsistency)
-        .filter(|guard| seen.suffices(guard) && seen.share() > guard.limit)
-        .collect()
-}
-
 fn is_to_be_acted_on(run: &Run) -> bool {
     run.findings().is_some_and(|findings| !findings.acted)
 }
@@ -519,20 +317,6 @@ fn read_sample(sample: Option<u64>) -> Result<u64, Failure> {
         let detail = format!("must be {} to {}", SAMPLES.start(), SAMPLES.end());
         Err(Failure::invalid("sample", detail))
     }
-}
-
-fn check(result: &ConsistencyResult) -> Result<(), Failure> {
-    if result.differing > result.compared {
-        return Err(Failure::invalid("differing", "are among those compared"));
-    }
-    if !result.keys.iter().all(|key| is_key(key)) {
-        return Err(Failure::invalid("keys", "a key has 1 to 256 bytes"));
-    }
-    let checksums = result.checksums.iter().flatten();
-    if checksums.into_iter().any(|sum| sum.len() > 200) {
-        return Err(Failure::invalid("checksums", "have at most 200 bytes"));
-    }
-    Ok(())
 }
 
 fn told(target: &Target, done: Result<(), Failure>) {

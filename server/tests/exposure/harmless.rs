@@ -29,6 +29,49 @@ pub(super) const TABLE: &[Row] = &[
         "POST routes/{route}/environments/{environment}/halt",
         &[frozen("routes/planned/environments/dev/halt", REASON)],
     ),
+    // What is done about the rows of two stores moves no key.
+    never(
+        "POST routes/{route}/environments/{environment}/repairs/settle",
+        &[frozen(
+            "routes/saved/environments/dev/repairs/settle",
+            r#"{"action":"resolve","all":true,"reason":"test"}"#,
+        )],
+    ),
+    never(
+        "POST routes/{route}/environments/{environment}/backfills/{id}/pause",
+        &[frozen(
+            "routes/saved/environments/dev/backfills/BACKFILL/pause",
+            REASON,
+        )],
+    ),
+    never(
+        "POST routes/{route}/environments/{environment}/backfills/{id}/resume",
+        &[frozen(
+            "routes/saved/environments/dev/backfills/BACKFILL/resume",
+            REASON,
+        )],
+    ),
+    never(
+        "POST routes/{route}/environments/{environment}/backfills/{id}/reset",
+        &[frozen(
+            "routes/saved/environments/dev/backfills/BACKFILL/reset",
+            REASON,
+        )],
+    ),
+    never(
+        "POST routes/{route}/environments/{environment}/consistency",
+        &[frozen(
+            "routes/saved/environments/dev/consistency",
+            r#"{"kind":"sample","reason":"test"}"#,
+        )],
+    ),
+    never(
+        "PUT routes/{route}/environments/{environment}/consistency-schedule",
+        &[frozen(
+            "routes/saved/environments/dev/consistency-schedule",
+            r#"{"every":"hourly","reason":"test"}"#,
+        )],
+    ),
     // A plan exposes nothing until somebody starts it; who may, goes by its steps.
     never(
         "PUT routes/{route}/environments/{environment}/ramp",

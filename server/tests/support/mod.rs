@@ -2,6 +2,7 @@
 
 mod app;
 mod client;
+mod data;
 mod database;
 mod fleet;
 pub(crate) mod history;

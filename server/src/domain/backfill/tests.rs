@@ -76,7 +76,8 @@ fn people_pause_resume_and_reset() {
     assert_eq!(backfill.act(Act::Reset, said(7)), Ok(true));
     assert_eq!(backfill.order_for("a").state, BackfillState::Reset);
     assert_eq!(backfill.ended_at, Some(at(7)));
-    assert!(backfill.act(Act::Reset, said(8)).is_err());
+    assert_eq!(backfill.act(Act::Reset, said(8)), Ok(false));
+    assert!(backfill.act(Act::Resume, said(9)).is_err());
 }
 
 #[test]
