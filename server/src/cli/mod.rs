@@ -7,11 +7,13 @@ mod approve;
 mod args;
 mod audit;
 mod backlog;
+mod backfill;
 mod backup;
 mod census;
 mod cohort;
 mod cohorts;
 mod completions;
+mod consistency;
 mod demo;
 mod demote;
 mod env_file;
@@ -43,6 +45,7 @@ mod promote;
 mod ramp;
 mod ramp_group;
 mod release;
+mod repairs;
 mod report;
 mod restore;
 mod resume;
@@ -150,6 +153,15 @@ enum Command {
     /// The processes that write a data route, and who of them is gone
     #[command(subcommand)]
     Writers(writers::WritersCommand),
+    /// How far the backfill of a route is; pause, resume and reset it
+    #[command(subcommand)]
+    Backfill(backfill::BackfillCommand),
+    /// Have the rows of two stores compared
+    #[command(subcommand)]
+    Consistency(consistency::ConsistencyCommand),
+    /// Keys whose two rows may differ: list them, have them tried again, take them for settled
+    #[command(subcommand)]
+    Repairs(repairs::RepairsCommand),
     /// Put what was seen in a test on record
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
@@ -226,6 +238,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Telemetry(args) => telemetry::run(file, &args),
         Command::Instances(args) => instances::run(file, &args),
         Command::Writers(command) => writers::run(file, &command),
+        Command::Backfill(command) => backfill::run(file, &command),
+        Command::Consistency(command) => consistency::run(file, &command),
+        Command::Repairs(command) => repairs::run(file, &command),
         Command::Evidence(command) => evidence::run(file, &command),
         Command::Freeze(command) => freeze::run(file, &command),
         Command::Policy(command) => policy::run(file, &command),

@@ -1,10 +1,16 @@
 //! The server's answers, as far as they are shown to people. What is not named here is passed over,
 //! so that a newer server can say more.
 
+mod data;
 mod flips;
 mod many;
 mod telemetry;
 
+pub(crate) use data::{
+    Backfill, ConsistencyRun, ConsistencySchedule, OfStores, Repair, RepairsSettled, Stores,
+};
+#[cfg(test)]
+pub(crate) use data::{Doubt, Said};
 pub(crate) use flips::{FlipEnd, FlipHold, Writer};
 pub(crate) use many::{HaltedMany, ResumedMany};
 pub(crate) use telemetry::{Counts, Instance, Paths, Telemetry};

@@ -241,7 +241,6 @@ handlers! {
     sdk::stream,
     telemetry::take,
     sdk_writers::take_writers,
-    sdk_writers::take,
     sdk_data::start,
     sdk_data::advance,
     sdk_data::compared,
