@@ -78,6 +78,64 @@ impl Server {
     }
 }
 
+/// A backfill goes on where it was: no batch that was acknowledged is lost, and none counts twice.
+fn a_backfill_survives(engine: Engine) {
+    let data: TempDir = tempfile::tempdir().unwrap();
+    let database = TestDatabase::new(engine);
+    let mut server = Server::start(data.path(), &database);
+    let remote = &server.remote;
+    let route = json!({
+        "endpoint": "gear.Items/Save", "key": "save", "operation": "write", "owner": "test",
+        "policy": "open",
+    });
+    remote.post(Who::OPERATOR, "routes", &route).expect(201);
+    let mirror = json!({ "read_percent": 0, "write_percent": 100, "reason": "test" });
+    let path = at("save", "dev", "mirror");
+    remote.put(Who::OPERATOR, &path, &mirror).expect(200);
+    let made = json!({ "environment": "dev", "name": "test" });
+    let made = remote.post(Who::MAINTAINER, "sdk-keys", &made).expect(201);
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    let say = |server: &Server, path: &str, body: &Value| {
+        let request = server.remote.request("POST", &format!("/sdk/v1/{path}"));
+        request.bearer(&key).json(body).send().expect(200).json()
+    };
+    let start = json!({ "instance": "a", "route": "save", "batch": 10 });
+    let begun = say(&server, "backfills", &start);
+    let path = format!("backfills/{}", begun["id"].as_str().unwrap());
+    let batch = |number: u64| {
+        let cursor = format!("k{number:03}");
+        json!({ "instance": "a", "cursor": cursor, "keys": 10, "copied": 9, "failed": [cursor] })
+    };
+    for number in 1..=12 {
+        let done = say(&server, &path, &batch(number));
+        assert_eq!(done["keys"], number * 10);
+        if number % 3 != 0 {
+            continue;
+        }
+        server.kill();
+        server = Server::start(data.path(), &database);
+        let asked = say(&server, &path, &json!({ "instance": "a", "cursor": null }));
+        assert_eq!(asked["cursor"], format!("k{number:03}"));
+        // Its answer may have been lost with the server.
+        let again = say(&server, &path, &batch(number));
+        let counts = ["keys", "copied", "failed"].map(|name| again[name].as_u64().unwrap());
+        assert_eq!(counts, [number * 10, number * 9, number]);
+    }
+    let repairs = server.remote.get(&at("save", "dev", "repairs")).expect(200);
+    assert_eq!(repairs.json()["items"].as_array().unwrap().len(), 12);
+    server.kill();
+}
+
+#[test]
+fn a_backfill_survives_on_sqlite() {
+    a_backfill_survives(Engine::Sqlite);
+}
+
+#[test]
+fn a_backfill_survives_on_postgres() {
+    a_backfill_survives(Engine::Postgres);
+}
+
 /// T31: no room left. Nothing is half done, what is known is served, and it recovers by itself.
 #[test]
 fn a_full_disk() {

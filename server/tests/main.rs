@@ -32,6 +32,7 @@ mod conductor;
 mod consistency;
 mod crash;
 mod doors;
+mod doubled_ramps;
 mod environments;
 #[cfg(feature = "test-clock")]
 mod example;
@@ -58,6 +59,7 @@ mod race;
 mod ramp_commands;
 mod ramps;
 mod releases;
+mod repairs;
 mod routes;
 mod runbooks;
 mod stream;

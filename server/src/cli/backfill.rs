@@ -144,14 +144,20 @@ fn time(seconds: f64) -> String {
 fn told(target: &TargetArgs, stores: Option<&Stores>) -> String {
     let (route, environment) = (&target.route, &target.environment);
     let Some(stores) = stores else {
-        return format!("{route} in {environment}: only routes whose operation is write have two stores");
+        return format!(
+            "{route} in {environment}: only routes whose operation is write have two stores"
+        );
     };
     let mut text = format!("{route} in {environment}");
     let mut add = |line: String| text.push_str(&format!("\n  {}", one_line(&line)));
     match &stores.backfill {
         None => add("backfill: none was begun; the application runs it".to_owned()),
         Some(backfill) => {
-            add(format!("backfill: {}, run by {}", line(backfill), backfill.runner));
+            add(format!(
+                "backfill: {}, run by {}",
+                line(backfill),
+                backfill.runner
+            ));
             if let Some(said) = &backfill.said {
                 add(format!("  {}: {}", said.by, said.reason));
             }
@@ -196,7 +202,10 @@ fn told(target: &TargetArgs, stores: Option<&Stores>) -> String {
     add(repairs);
     for doubt in &stores.unverified {
         let since = moment(doubt.since);
-        add(format!("UNVERIFIED since {since}: {}, says {}", doubt.why, doubt.by));
+        add(format!(
+            "UNVERIFIED since {since}: {}, says {}",
+            doubt.why, doubt.by
+        ));
     }
     text
 }
@@ -216,7 +225,10 @@ fn order(file: &FileArgs, args: &OrderArgs, what: &str) -> Result<(), CliError> 
     session.show(&reply, |_, after: Backfill| {
         let keys = usize::try_from(after.keys).unwrap_or(usize::MAX);
         let state = &after.state;
-        format!("{route} in {environment}: the backfill is {state}, after {}", count(keys, "key"))
+        format!(
+            "{route} in {environment}: the backfill is {state}, after {}",
+            count(keys, "key")
+        )
     })
 }
 

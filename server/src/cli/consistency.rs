@@ -114,9 +114,10 @@ fn order(file: &FileArgs, args: &RunArgs) -> Result<(), CliError> {
             thread::sleep(EVERY);
             continue;
         }
-        let is_good = run.result.as_ref().is_some_and(|found| {
-            found.differing == 0 && found.failed == 0
-        });
+        let is_good = run
+            .result
+            .as_ref()
+            .is_some_and(|found| found.differing == 0 && found.failed == 0);
         if !is_good {
             return Err(CliError::new(told(&run)));
         }
@@ -144,7 +145,11 @@ fn told(run: &ConsistencyRun) -> String {
         text.push_str(&format!("\n  {}", one_line(key)));
     }
     if let Some([old, new]) = found.checksums.as_deref() {
-        text.push_str(&format!("\n  old: {}\n  new: {}", one_line(old), one_line(new)));
+        text.push_str(&format!(
+            "\n  old: {}\n  new: {}",
+            one_line(old),
+            one_line(new)
+        ));
     }
     text
 }

@@ -93,7 +93,14 @@ fn table(screen: &Screen, repairs: &[Repair]) -> String {
         ]
     });
     let header = [
-        "key", "state", "cause", "written", "tries", "failed at", "since", "process",
+        "key",
+        "state",
+        "cause",
+        "written",
+        "tries",
+        "failed at",
+        "since",
+        "process",
     ];
     screen.table(&header, rows.collect())
 }

@@ -65,16 +65,13 @@ pub enum DoubtKind {
 }
 
 impl DoubtKind {
-    /// As people read it.
+    /// Whether a process says so itself, and repeats it until it hears that all is well.
     #[must_use]
-    pub const fn told(self) -> &'static str {
-        match self {
-            DoubtKind::SpoolFull => "the spool was full",
-            DoubtKind::NoSpool => "there is no spool",
-            DoubtKind::SpoolDamaged => "a spool was damaged",
-            DoubtKind::LedgerFull => "the ledger was full",
-            DoubtKind::WriterGone => "it was declared gone with work that nobody knows",
-        }
+    pub const fn is_said(self) -> bool {
+        matches!(
+            self,
+            DoubtKind::SpoolFull | DoubtKind::NoSpool | DoubtKind::SpoolDamaged
+        )
     }
 }
 
@@ -127,12 +124,7 @@ impl StoresRecord {
     /// Notes a doubt; whether it is new.
     pub fn doubt(&mut self, why: DoubtKind, by: &str, now: DateTime<Utc>) -> bool {
         let same = |doubt: &&Doubt| doubt.why == why && doubt.by == by;
-        // What the server says is about now; a process repeats what it said, until it hears.
-        let repeats = matches!(
-            why,
-            DoubtKind::SpoolFull | DoubtKind::NoSpool | DoubtKind::SpoolDamaged
-        );
-        if self.doubts.iter().find(same).is_some() && repeats {
+        if why.is_said() && self.doubts.iter().any(|doubt| same(&doubt)) {
             return false;
         }
         self.doubts
@@ -168,8 +160,8 @@ impl StoresRecord {
             .into_iter()
             .partition(|doubt| doubt.since < shown);
         self.doubts = open;
-        let told = settled.iter().map(|doubt| doubt.by.clone());
-        self.cleared.extend(told.filter(|by| *by != SERVER));
+        let said = settled.iter().filter(|doubt| doubt.why.is_said());
+        self.cleared.extend(said.map(|doubt| doubt.by.clone()));
         settled
     }
 }

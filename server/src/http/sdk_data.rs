@@ -124,12 +124,12 @@ async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> R
 
 /// A process is known by the id of its telemetry.
 fn check_instance(instance: &str) -> Result<(), Problem> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    if (1..=64).contains(&instance.len()) && instance.bytes().all(legal) {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=100).contains(&instance.len()) && instance.bytes().all(legal) {
         Ok(())
     } else {
         Err(Problem::malformed(
-            "`instance` is 1 to 64 letters, digits and hyphens",
+            "`instance` is 1 to 100 letters, digits, `-`, `_` or `.`",
         ))
     }
 }

@@ -143,13 +143,21 @@ impl Services {
     }
 }
 
-/// Takes what a process says of its repairs on one route, and gives what it is asked to do. `is_known`
-/// says whether a process still has what it has: it is there, and was not declared gone. Where nothing
-/// has changed, nothing is locked or written.
+/// Whether a process is asked to do nothing.
+pub(super) fn is_empty(order: &WriterOrder) -> bool {
+    order.repairs.is_empty()
+        && order.settled.is_empty()
+        && !order.verified
+        && order.consistency.is_none()
+}
+
+/// Takes what a process says of its repairs on one route, and gives what it is asked to do, if it asks:
+/// one that says goodbye does not. `is_known` says whether a process still has what it has: it is there,
+/// and was not declared gone. Where nothing has changed, nothing is locked or written.
 pub(super) fn hear(
     tx: &mut Tx<'_>,
     target: &Target,
-    (instance, told): (&str, &WriterRoute),
+    (instance, told, asks): (&str, &WriterRoute, bool),
     is_known: impl Fn(&mut Tx<'_>, &str) -> Result<bool, StoreError>,
     now: DateTime<Utc>,
 ) -> Result<WriterOrder, StoreError> {
@@ -162,14 +170,20 @@ pub(super) fn hear(
         consistency: None,
     };
     let most = i64::try_from(MOST_KEYS).unwrap_or(i64::MAX);
-    let unknown = strangers(tx, target, instance, is_known)?;
+    let unknown = if asks {
+        strangers(tx, target, instance, is_known)?
+    } else {
+        Vec::new()
+    };
     let is_quiet = {
         let mut record = tx.stores(place.0, place.1)?;
         told.repairs.is_empty()
+            && told.adopted.is_empty()
             && record.hear(instance, told.unverified, now) == (false, false)
             && unknown.is_empty()
-            && tx.ordered_repairs(place, instance, 1)?.is_empty()
-            && tx.open_consistency_runs(place)?.is_empty()
+            && (!asks
+                || (tx.ordered_repairs(place, instance, 1)?.is_empty()
+                    && tx.open_consistency_runs(place)?.is_empty()))
     };
     if is_quiet {
         return Ok(order);
@@ -177,7 +191,14 @@ pub(super) fn hear(
     let before = tx.lock_stores(place.0, place.1)?;
     let mut record = before.clone();
     (_, order.verified) = record.hear(instance, told.unverified, now);
+    adopt(tx, target, (instance, told), &mut record)?;
     take(tx, target, (instance, told), &mut record, now)?;
+    if record != before {
+        tx.put_stores(place.0, place.1, &record)?;
+    }
+    if !asks {
+        return Ok(order);
+    }
     let mut changed = Vec::new();
     for mut repair in tx.ordered_repairs(place, instance, most)? {
         match (repair.order, &repair.settled) {
@@ -200,9 +221,6 @@ pub(super) fn hear(
     }
     tx.put_repairs(place, &changed)?;
     order.consistency = hand_out(tx, target, instance, now)?;
-    if record != before {
-        tx.put_stores(place.0, place.1, &record)?;
-    }
     Ok(order)
 }
 
@@ -220,6 +238,54 @@ fn strangers(
         }
     }
     Ok(strangers)
+}
+
+/// A process has taken over the spools of others: their repairs are its own, and what they had under way
+/// is known.
+fn adopt(
+    tx: &mut Tx<'_>,
+    target: &Target,
+    (instance, told): (&str, &WriterRoute),
+    record: &mut StoresRecord,
+) -> Result<(), StoreError> {
+    if told.adopted.is_empty() {
+        return Ok(());
+    }
+    let place = (&target.route, &target.environment);
+    record
+        .doubts
+        .retain(|doubt| doubt.why != DoubtKind::WriterGone || !told.adopted.contains(&doubt.by));
+    let others: Vec<String> = told
+        .adopted
+        .iter()
+        .filter(|other| *other != instance)
+        .cloned()
+        .collect();
+    let found = tx.unresolved_of(place, &others)?;
+    let keys: Vec<&str> = found.iter().map(|repair| repair.key.as_str()).collect();
+    let mine: BTreeSet<String> = tx
+        .repairs_told(place, instance, &keys)?
+        .into_iter()
+        .filter(|repair| repair.instance == instance && repair.is_unresolved())
+        .map(|repair| repair.key)
+        .collect();
+    let names: Vec<(String, String)> = found
+        .iter()
+        .map(|repair| (repair.key.clone(), repair.instance.clone()))
+        .collect();
+    let moved: Vec<KeptRepair> = found
+        .into_iter()
+        .filter(|repair| !mine.contains(&repair.key))
+        .map(|repair| KeptRepair {
+            instance: instance.to_owned(),
+            // It says what came of each that was in the spool; of others it has to be told.
+            order: Some(Ordered::Retry),
+            lease: None,
+            ..repair
+        })
+        .collect();
+    tx.remove_repairs(place, &names)?;
+    tx.put_repairs(place, &moved)
 }
 
 fn take(

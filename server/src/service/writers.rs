@@ -7,10 +7,12 @@ use serde_json::json;
 use switchover::{RouteKey, WriterAnswer, WriterReport, WriterRoute};
 
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::stores::DoubtKind;
 use crate::domain::text::Reason;
 use crate::domain::writer::{GONE_KEPT_DAYS, MOST_WRITERS, Writer};
 use crate::service::rollout::load;
-use crate::service::{Answer, Ctx, Failure, Render, Services, Target};
+use crate::service::stores::mark_unverified;
+use crate::service::{Answer, Ctx, Failure, Render, Services, Target, repairs};
 use crate::store::{StoreError, Tx, WriterKey};
 
 /// That a process was seen is kept at most this often; in seconds.
@@ -54,12 +56,14 @@ impl Services {
     /// When the database cannot be used: then nothing is taken.
     pub fn take_writers(&self, heard: &[HeardWriter]) -> Result<Vec<TakenWriter>, StoreError> {
         self.store.write_quietly::<_, StoreError>(|tx| {
-            let mut taking = Taking::load(tx, heard, self.now())?;
+            let now = self.now();
+            let mut taking = Taking::load(tx, heard, now)?;
             let mut taken = Vec::with_capacity(heard.len());
             for one in heard {
                 taken.push(taking.take(tx, one)?);
             }
             taking.save(tx)?;
+            hear_repairs(tx, heard, &mut taken, now)?;
             Ok(taken)
         })
     }
@@ -126,6 +130,9 @@ impl Services {
                 writer.instance.clone(),
             );
             work.tx.put_writers(&[(&key, &writer)])?;
+            // What it had under way is not known, until another process has taken over its spool.
+            let doubt = (DoubtKind::WriterGone, instance);
+            mark_unverified(work.tx, target, doubt, work.now)?;
             let told = |is_gone: bool| {
                 json!({
                     "instance": writer.instance,
@@ -318,6 +325,54 @@ impl Taking {
             .collect();
         tx.put_writers(&changed)
     }
+}
+
+/// What they say of their repairs, and what they are asked to do: in the order in which all lock the
+/// records of stores.
+fn hear_repairs(
+    tx: &mut Tx<'_>,
+    heard: &[HeardWriter],
+    taken: &mut [TakenWriter],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let routes = |(index, one): (usize, &'_ HeardWriter)| {
+        let routes = one.report.routes.iter().enumerate();
+        routes
+            .map(|(place, route)| {
+                let target = Target {
+                    route: route.route.clone(),
+                    environment: one.environment.clone(),
+                };
+                (target.environment.clone(), target, index, place)
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut told: Vec<_> = heard.iter().enumerate().flat_map(routes).collect();
+    told.sort();
+    for (_, target, index, place) in told {
+        let (Some(one), Some(TakenWriter::Taken(answer))) =
+            (heard.get(index), taken.get_mut(index))
+        else {
+            continue;
+        };
+        let Some(route) = one.report.routes.get(place) else {
+            continue;
+        };
+        if tx.rollout(&target.route, &target.environment)?.is_none() {
+            continue;
+        }
+        let is_known = |tx: &mut Tx<'_>, instance: &str| {
+            let found = tx.writer((&target.route, &target.environment), instance)?;
+            Ok(found.is_some_and(|writer| writer.gone.is_none()))
+        };
+        let instance = one.report.instance.as_str();
+        let asks = !one.report.ends;
+        let order = repairs::hear(tx, &target, (instance, route, asks), is_known, now)?;
+        if asks && !repairs::is_empty(&order) {
+            answer.orders.push(order);
+        }
+    }
+    Ok(())
 }
 
 fn key(one: &HeardWriter, route: &WriterRoute) -> WriterKey {

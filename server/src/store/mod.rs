@@ -1,8 +1,8 @@
 //! What is on record. [`Store`] is the only face: rows and SQL never leave this module.
 //!
 //! Every change is one transaction that locks in one order: rollouts (by route, then environment),
-//! environments (by key, which stays, and not by position), the count of changed keys and tokens,
-//! audit head. So no two changes wait for each other in a circle, and the order of commits is the
+//! environments (by key, which stays, and not by position), records of stores (by environment, then
+//! route), the count of changed keys and tokens, audit head. So no two changes wait for each other in a circle, and the order of commits is the
 //! order of revisions.
 
 mod approvals;

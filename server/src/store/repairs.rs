@@ -231,6 +231,28 @@ impl Tx<'_> {
         )
     }
 
+    /// The unresolved repairs of these processes.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn unresolved_of(
+        &mut self,
+        (route, environment): Place<'_>,
+        instances: &[String],
+    ) -> Result<Vec<KeptRepair>, StoreError> {
+        if instances.is_empty() {
+            return Ok(Vec::new());
+        }
+        collected(
+            repairs::table
+                .filter(repairs::environment.eq(environment.as_str()))
+                .filter(repairs::route.eq(route.as_str()))
+                .filter(repairs::instance.eq_any(instances))
+                .filter(repairs::state.eq_any(["open", "failed", "conflict"]))
+                .load::<RepairRow>(self.connection)?,
+        )
+    }
+
     /// Writes repairs, over those that are there.
     ///
     /// # Errors
