@@ -31,6 +31,7 @@ mod conditions;
 mod conductor;
 mod consistency;
 mod crash;
+mod data_commands;
 mod doors;
 mod doubled_ramps;
 mod environments;
