@@ -146,6 +146,7 @@ impl PathCells {
         stats.cancelled += self.cancelled.load(Ordering::Relaxed);
     }
 
+    /// In the order in which a call counts: somebody may look meanwhile.
     pub(crate) fn take(&self, other: &PathCells, room: &Room) {
         for (mine, theirs) in [
             (&self.errors, &other.errors),
@@ -154,11 +155,11 @@ impl PathCells {
             (&self.ramp_failures, &other.ramp_failures),
             (&self.ramp, &other.ramp),
         ] {
-            mine.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+            mine.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Release);
         }
         for (bucket, count) in other.latency.counted() {
             if let Some(cell) = self.latency.get_or_add_within(bucket, room) {
-                cell.fetch_add(count, Ordering::Relaxed);
+                cell.fetch_add(count, Ordering::Release);
             }
         }
     }

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::iter::once;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::cells::{Cells, Ended, OCTAVE_BYTES, PATHS, PathCells, add_own, places};
@@ -256,9 +256,7 @@ impl Counters {
     /// Adds up what all threads have counted.
     pub(crate) fn stats(&self) -> RouteStats {
         // Where the lock is not to be had, what the shared cells say is all there is.
-        let threads = self.threads();
-        let threads = threads.as_deref().map_or(&[][..], Vec::as_slice);
-        let [old, new] = self.sum(threads);
+        let [old, new] = self.sum(&self.threads().unwrap_or_default());
         let [old_mirror, new_mirror] = self.mirror.stats();
         RouteStats {
             old: old.stats,
@@ -293,12 +291,14 @@ impl Counters {
         }
     }
 
-    /// The lock is held for moments only, but a fork may have copied it locked.
-    fn threads(&self) -> Option<MutexGuard<'_, Vec<Arc<Cells>>>> {
+    /// The threads' cells. Nobody takes them over as long as they are held here, so what is counted there
+    /// is not counted elsewhere, too. The lock is held for the shortest moment that suffices, since a fork
+    /// may copy it locked.
+    fn threads(&self) -> Option<Vec<Arc<Cells>>> {
         let deadline = Instant::now() + Duration::from_millis(100);
         loop {
             match self.threads.try_lock() {
-                Ok(threads) => return Some(threads),
+                Ok(threads) => return Some(threads.clone()),
                 Err(_) if Instant::now() >= deadline => return None,
                 Err(_) => std::thread::yield_now(),
             }
