@@ -259,7 +259,8 @@ impl Attendant {
                 "this process had been declared gone: what it wrote meanwhile is looked at"
             );
         }
-        self.around.contact.answered(sent, answer.revision);
+        let contact = &self.around.contact;
+        contact.answered(sent, answer.revision, answer.was_gone);
         for order in &answer.orders {
             let mut keepers = report.repairs.iter().map(|(keeper, _)| keeper);
             if let Some(keeper) = keepers.find(|keeper| *keeper.route() == order.route) {

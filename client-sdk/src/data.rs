@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backfill::Backfill;
 use crate::consistency::Consistency;
@@ -127,6 +128,14 @@ impl DataRoute {
     #[must_use]
     pub fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// Waits until the process knows who the authority is: a moment after it has begun. What is written
+    /// before is copied too, but only once that is known, and then not many in a second. `false` when it
+    /// takes longer than the timeout.
+    #[must_use]
+    pub fn wait_ready(&self, timeout: Duration) -> bool {
+        self.keeper().wait_for_contact(timeout)
     }
 
     /// How it stands in this process.

@@ -1,5 +1,8 @@
 //! Keeps the two stores of a data route equal, in one process.
 
+mod mending;
+mod telling;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,14 +16,14 @@ use crate::decide::Path;
 use crate::gate::{Begun, Gate};
 use crate::lease::Lease;
 use crate::recent::Recent;
-use crate::repairs::{Attempt, Repairs, Tried};
+use crate::repairs::Repairs;
 use crate::rollout::RouteKey;
 use crate::slot::Slot;
-use crate::spool::form::{Intent, Kept};
-use crate::spool::{LeftOver, MOST_ENTRIES, Spool, SpoolError};
+use crate::spool::form::Intent;
+use crate::spool::{LeftOver, Spool, SpoolError};
 use crate::state::State;
-use crate::store::{CopyError, Pair};
-use crate::writers::{Cause, Repair, RepairState, Step, Unverified, WriterOrder, WriterRoute};
+use crate::store::Pair;
+use crate::writers::Unverified;
 
 /// What the data routes of a process share.
 #[derive(Debug)]
@@ -110,6 +113,10 @@ impl Keeper {
         self.around.contact.is_there()
     }
 
+    pub(crate) fn wait_for_contact(&self, timeout: Duration) -> bool {
+        self.around.contact.wait(timeout)
+    }
+
     /// Decides by this state from now on.
     pub(crate) fn apply(&self, state: &Arc<State>) {
         let (shift, is_at_risk) = self.gate.apply(state);
@@ -158,11 +165,6 @@ impl Keeper {
         self.is_raising.store(false, Ordering::Relaxed);
     }
 
-    /// The server knows whom this process has replaced: all whom there were when it began.
-    pub(crate) fn adoption_told(&self) {
-        lock(&self.adopted).clear();
-    }
-
     /// Begins a write or a copy; `None` where the key has been about to move for all this time.
     pub(crate) fn begin(
         self: &Arc<Self>,
@@ -202,33 +204,6 @@ impl Keeper {
         }
     }
 
-    /// Notes that this process has written a key, or copied it.
-    pub(crate) fn wrote(&self, lease: &Lease) {
-        lock(&self.recent).add(lease.key(), lease.place().path, lease.generation());
-    }
-
-    /// Has those looked at, of the keys that were written since this process was last known to be
-    /// current, for which this holds.
-    pub(crate) fn list_recent(&self, is_meant: impl Fn(&str, Path) -> bool) {
-        let (at_risk, may_be_more) = lock(&self.recent).take(is_meant);
-        let now = Instant::now();
-        let mut repairs = self.repairs();
-        let room = MOST_ENTRIES.saturating_sub(repairs.len());
-        let is_too_many = may_be_more || at_risk.len() > room;
-        for (key, (written, generation)) in at_risk.into_iter().take(room) {
-            let kept = Kept {
-                at_ms: now_ms(),
-                ..Kept::new(&key, written, generation, Cause::AtRisk)
-            };
-            repairs.adopt(kept.clone(), now);
-            self.note(|spool| spool.keep(&kept));
-        }
-        drop(repairs);
-        if is_too_many {
-            self.doubt(&SpoolError::Full);
-        }
-    }
-
     /// Notes that a write begins.
     pub(crate) fn intend(&self, lease: &Lease, is_at_risk: bool) -> Option<u64> {
         let intent = Intent {
@@ -242,245 +217,11 @@ impl Keeper {
         self.note(|spool| spool.intend(intent))
     }
 
-    /// The event by which a copy that begins now is told from what comes later.
-    pub(crate) fn event(&self) -> u64 {
-        self.repairs().now()
-    }
-
-    /// A copy that began at this event has made the rows of the key equal.
-    pub(crate) fn copied(&self, key: &str, intent: Option<u64>, began: u64) {
-        let mut repairs = self.repairs();
-        if repairs.resolve(key, began, Instant::now()) {
-            self.note(|spool| spool.settle(key));
-            self.around.attendant.ring();
-        }
-        drop(repairs);
-        self.clear(intent);
-    }
-
-    /// The rows of a key may differ, and this is why.
-    pub(crate) fn repair(&self, kept: Kept, intent: Option<u64>) {
-        let now = Instant::now();
-        let mut repairs = self.repairs();
-        if !repairs.contains(&kept.key) && repairs.len() >= MOST_ENTRIES {
-            drop(repairs);
-            self.doubt(&SpoolError::Full);
-        } else {
-            let kept = Kept {
-                at_ms: kept.at_ms.min(now_ms()),
-                ..kept
-            };
-            let key = kept.key.clone();
-            let kept = repairs.add(kept, now);
-            if self.gate.place(&key).moves {
-                repairs.hasten(now, |open| open == key);
-            }
-            match kept.state {
-                RepairState::Resolved => self.note(|spool| spool.settle(&key)),
-                _ => self.note(|spool| spool.keep(&kept)),
-            };
-        }
-        self.clear(intent);
-        self.around.mender.ring();
-        self.around.attendant.ring();
-    }
-
-    /// The authority of a key has moved while it was being copied. What is there now?
-    pub(crate) fn look_after_shift(&self, lease: &Lease, intent: Option<u64>) {
-        let kept = Kept::new(
-            lease.key(),
-            lease.place().path,
-            lease.generation(),
-            Cause::AtRisk,
-        );
-        let began = self.event();
-        match self.compare(lease.key()) {
-            // There is a repair already, and it is told in any case.
-            Ok(Some(true)) if self.repairs().contains(lease.key()) => {
-                self.copied(lease.key(), intent, began);
-            }
-            Ok(Some(true)) => {
-                let state = RepairState::Resolved;
-                self.repair(Kept { state, ..kept }, intent);
-            }
-            Ok(Some(false) | None) | Err(_) => self.repair(kept, intent),
-        }
-    }
-
     /// Forgets an intent.
     pub(crate) fn clear(&self, intent: Option<u64>) {
         if let Some(id) = intent {
             self.note(|spool| spool.clear(id));
         }
-    }
-
-    /// The next repair that is to be tried.
-    pub(crate) fn next_attempt(&self, now: Instant) -> Option<Attempt> {
-        self.repairs().begin_next(now)
-    }
-
-    /// When that is.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.repairs().next_due()
-    }
-
-    /// Has what was written while the process was cut off looked at now.
-    pub(crate) fn back_in_contact(&self) {
-        self.repairs().hasten(Instant::now(), |_| true);
-    }
-
-    /// Tries a repair: a copy from the side that was written, if that is the authority still; else a
-    /// look at whether the rows are equal.
-    pub(crate) fn attempt(self: &Arc<Self>, attempt: &Attempt, chance: f64) {
-        if !self.is_in_contact() {
-            return self.tried(attempt, Tried::NotNow, chance);
-        }
-        let key: Arc<str> = attempt.key.as_str().into();
-        let lease = Lease::new(self, &key, self.gate.begin_repair(&key));
-        let came = match lease.place() {
-            // Where nothing is copied, the cut-off has done no harm.
-            place if !place.is_doubled => match attempt.cause {
-                Cause::AtRisk => Tried::Equal,
-                _ => Tried::NotNow,
-            },
-            place if place.path == attempt.written => match lease.copy() {
-                _ if lease.has_moved() => Tried::Failed(None),
-                Ok(_) => Tried::Equal,
-                Err(error) => Tried::Failed(error.map(|error| error.step)),
-            },
-            _ => match self.compare(&key) {
-                Ok(Some(true)) => Tried::Equal,
-                // Its copy may be about to make them equal.
-                Ok(Some(false)) if self.gate.is_busy(&key) => Tried::Soon,
-                Ok(Some(false)) => Tried::Differ,
-                Ok(None) => Tried::Failed(Some(Step::Unsettled)),
-                Err(error) => Tried::Failed(error.map(|error| error.step)),
-            },
-        };
-        // Before the lease ends: whoever waits for the one finds the other done.
-        self.tried(attempt, came, chance);
-    }
-
-    /// What came of an attempt.
-    pub(crate) fn tried(&self, attempt: &Attempt, came: Tried, chance: f64) {
-        let mut repairs = self.repairs();
-        let kept = repairs.tried(attempt, came, Instant::now(), chance);
-        match kept.filter(|kept| kept.state != RepairState::Resolved) {
-            Some(kept) => self.note(|spool| spool.keep(&kept)),
-            None => self.note(|spool| spool.settle(&attempt.key)),
-        };
-        drop(repairs);
-        self.around.attendant.ring();
-    }
-
-    fn compare(&self, key: &str) -> Result<Option<bool>, Option<CopyError>> {
-        let authority = self.gate.place(key).path;
-        let compare = || self.pair.compare(key, authority);
-        let compared = catch_unwind(AssertUnwindSafe(compare));
-        compared.map_err(|_| None)?.map_err(Some)
-    }
-
-    /// The generation whose hold this process has done its part for.
-    pub(crate) fn drained(&self) -> Option<u64> {
-        let generation = self.gate.standing().drained.filter(|_| self.has_raised())?;
-        // After that: whatever has ended by then has its repair by then.
-        let repairs = self.repairs();
-        let mut keys = repairs.unequal().map(|kept| kept.key.as_str());
-        let waits = self.gate.moves_any(&mut keys);
-        (!waits).then_some(generation)
-    }
-
-    /// What the server is told, with as many repairs as there is room for.
-    pub(crate) fn tell(&self, most: (usize, usize)) -> (WriterRoute, Vec<(u64, Kept)>) {
-        let drained = self.drained();
-        lock(&self.recent).report();
-        let mut repairs = self.repairs();
-        let untold = repairs.tell(most);
-        let now_ms = now_ms();
-        let told = WriterRoute {
-            route: self.route.clone(),
-            generation: self.gate.standing().form.generation,
-            drained,
-            fenced: self.pair.is_fenced(),
-            adopted: lock(&self.adopted).clone(),
-            unverified: self.unverified(),
-            open_repairs: u64::try_from(repairs.unequal().count()).unwrap_or(u64::MAX),
-            repairs: untold
-                .iter()
-                .map(|(_, kept)| kept.as_repair(now_ms))
-                .collect(),
-        };
-        (told, untold)
-    }
-
-    /// The server knows these, and whether this process was current when it told them.
-    pub(crate) fn told(&self, known: &[(u64, Kept)], was_current: bool) {
-        self.repairs().told(known, Instant::now());
-        if was_current {
-            lock(&self.recent).confirmed();
-        }
-    }
-
-    /// Since when there is a repair that the server does not know of, or not as it is now.
-    pub(crate) fn untold_since(&self) -> Option<Instant> {
-        self.repairs().untold_since()
-    }
-
-    /// Does what the server asks for, but for comparing.
-    pub(crate) fn obey(&self, order: &WriterOrder) {
-        let now = Instant::now();
-        let mut repairs = self.repairs();
-        for repair in &order.repairs {
-            let kept = match repairs.retry(&repair.key, now) {
-                Some(kept) => kept,
-                None if repairs.len() >= MOST_ENTRIES => break,
-                None => {
-                    let kept = Kept::from_repair(repair.clone(), now_ms());
-                    repairs.adopt(kept.clone(), now);
-                    kept
-                }
-            };
-            self.note(|spool| spool.keep(&kept));
-        }
-        for key in &order.settled {
-            repairs.settle(key);
-            self.note(|spool| spool.settle(key));
-        }
-        drop(repairs);
-        if order.verified {
-            *lock(&self.unverified) = None;
-            self.note(|spool| spool.set_unverified(None));
-        }
-        self.around.mender.ring();
-        self.around.attendant.ring();
-    }
-
-    /// Takes an order to compare the stores, unless one is under way.
-    pub(crate) fn begin_comparing(&self, order: &str) -> bool {
-        let mut comparing = lock(&self.comparing);
-        let is_free = comparing.is_none();
-        comparing.get_or_insert_with(|| order.to_owned());
-        is_free
-    }
-
-    pub(crate) fn end_comparing(&self) {
-        *lock(&self.comparing) = None;
-    }
-
-    pub(crate) fn unverified(&self) -> Option<Unverified> {
-        *lock(&self.unverified)
-    }
-
-    /// The repairs that are open, or wait for a person.
-    pub(crate) fn unequal(&self) -> Vec<Repair> {
-        let now_ms = now_ms();
-        let repairs = self.repairs();
-        let unequal = repairs.unequal();
-        unequal.map(|kept| kept.as_repair(now_ms)).collect()
-    }
-
-    pub(crate) fn repairs_count(&self) -> usize {
-        self.repairs().unequal().count()
     }
 
     fn note<T>(&self, what: impl FnOnce(&mut Spool) -> Result<T, SpoolError>) -> Option<T> {

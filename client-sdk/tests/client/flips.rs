@@ -69,7 +69,7 @@ impl World {
             let client = client.start().unwrap();
             let stores = (world.old.clone(), world.new.clone());
             let data = client.route("gear").stores(stores.0, stores.1).unwrap();
-            eventually("it is in contact", || data.status().is_in_contact);
+            assert!(data.wait_ready(crate::PATIENCE));
             Process {
                 data,
                 _client: client,

@@ -124,7 +124,7 @@ fn is_killed() {
     let client = client(&place, &url);
     let route = client.route("gear");
     let data = route.stores(old.clone(), new).unwrap();
-    eventually("it is in contact", || data.status().is_in_contact);
+    assert!(data.wait_ready(crate::PATIENCE));
     fs::write(place.join("writes"), "").unwrap();
     let writer = |n: u32| {
         let mut random = n + std::process::id();

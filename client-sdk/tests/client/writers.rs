@@ -36,7 +36,7 @@ fn writing() -> Writing {
     let (old, new) = (Shelf::default(), Shelf::default());
     let route = client.route("gear");
     let data = route.stores(old.clone(), new.clone()).unwrap();
-    eventually("it is in contact", || data.status().is_in_contact);
+    assert!(data.wait_ready(crate::PATIENCE));
     Writing {
         server,
         client,
@@ -211,7 +211,7 @@ fn a_halt_puts_the_copies_under_way_at_risk_and_they_are_looked_at() {
         .route("gear")
         .stores(old.clone(), new.clone())
         .unwrap();
-    eventually("it is in contact", || data.status().is_in_contact);
+    assert!(data.wait_ready(crate::PATIENCE));
     old.behave(Manner::Hangs);
     for key in ["same", "other"] {
         let write = data.write(key).old(|_| Ok::<_, String>(()));
