@@ -399,3 +399,45 @@ fn more_than_the_spool_holds_is_unverified_and_writes_go_on() {
         writing.data.status().unverified.is_none()
     });
 }
+
+#[test]
+fn a_halt_lists_what_was_written_since_the_last_confirmation_and_so_does_having_been_gone() {
+    let server = Server::start();
+    server.set("gear", &json(&rollout(Path::New, 100)));
+    let client = server.client();
+    let (old, new) = (Shelf::default(), Shelf::default());
+    let data = client
+        .route("gear")
+        .stores(old.clone(), new.clone())
+        .unwrap();
+    assert!(data.wait_ready(PATIENCE));
+    let write = |key: &str| {
+        let write = data.write(key).old(|_| Ok::<_, String>(old.set(key, "1")));
+        write.new(|_| Ok(new.set(key, "1"))).run().unwrap();
+        eventually("it is copied", || old.get(key) == new.get(key));
+    };
+    let is_listed = |key: &str| {
+        let told = server.told();
+        let routes = told.iter().flat_map(|(told, _)| &told.routes);
+        let mut repairs = routes.flat_map(|route| &route.repairs);
+        repairs.any(|repair| {
+            (repair.key.as_str(), repair.cause) == (key, Cause::AtRisk)
+                && repair.state == RepairState::Resolved
+        })
+    };
+    write("halted");
+    let mut halted = rollout(Path::New, 100);
+    halted.halted = true;
+    halted.generation = 2;
+    server.set("gear", &json(&halted));
+    eventually("the halt is heard", || data.status().generation == 2);
+    eventually("it is listed", || is_listed("halted"));
+    write("gone");
+    server.order(WriterAnswer {
+        was_gone: true,
+        ..WriterAnswer::default()
+    });
+    eventually("it is listed too", || is_listed("gone"));
+    assert!(data.wait_ready(PATIENCE));
+    assert_eq!(data.repairs(), []);
+}
