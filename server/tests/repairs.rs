@@ -235,6 +235,11 @@ fn a_spool_that_is_taken_over(engine: Engine) {
     assert!(open.iter().all(|repair| repair["instance"] == "b"));
     assert_eq!(open.len(), 2);
     assert_eq!(stores(&app)["unverified"], json!([]));
+    // Nobody waits for the one that is gone.
+    let writers = app.get(&at("save", "dev", "writers")).expect(200).json();
+    let writers = writers["items"].as_array().unwrap().clone();
+    assert_eq!(writers.len(), 1);
+    assert_eq!(writers[0]["instance"], "b");
     // Of what was not in the spool it is told.
     assert!(keys(&say(&app, &key, "b", json!({}))).contains(&"k2"));
 }

@@ -32,6 +32,7 @@ CREATE TABLE repairs (
 );
 CREATE INDEX repairs_by_state ON repairs (environment, route, state, first_at);
 CREATE INDEX repairs_by_instance ON repairs (environment, route, instance);
+CREATE INDEX repairs_ordered ON repairs (environment, route, ordered);
 CREATE INDEX repairs_settled ON repairs (settled_at);
 
 CREATE TABLE backfills (

@@ -151,9 +151,39 @@ pub(super) fn is_empty(order: &WriterOrder) -> bool {
         && order.consistency.is_none()
 }
 
+/// What there is to do about the stores of a rollout, for whichever process: looked at once for all that
+/// report at the same time, as they do in a flip.
+pub(super) struct Glance {
+    record: StoresRecord,
+    is_idle: bool,
+}
+
+impl Glance {
+    /// Looks; `None` where there is no such rollout.
+    pub(super) fn at(tx: &mut Tx<'_>, target: &Target) -> Result<Option<Glance>, StoreError> {
+        let place = (&target.route, &target.environment);
+        if tx.rollout(place.0, place.1)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Glance {
+            record: tx.stores(place.0, place.1)?,
+            is_idle: !tx.has_repair_work(place)? && tx.open_consistency_runs(place)?.is_empty(),
+        }))
+    }
+
+    /// Whether nothing follows from what a process says: nothing is locked or written then.
+    pub(super) fn is_quiet(&self, instance: &str, told: &WriterRoute, now: DateTime<Utc>) -> bool {
+        let mut record = self.record.clone();
+        self.is_idle
+            && told.repairs.is_empty()
+            && told.adopted.is_empty()
+            && record.hear(instance, told.unverified, now) == (false, false)
+    }
+}
+
 /// Takes what a process says of its repairs on one route, and gives what it is asked to do, if it asks:
 /// one that says goodbye does not. `is_known` says whether a process still has what it has: it is there,
-/// and was not declared gone. Where nothing has changed, nothing is locked or written.
+/// and was not declared gone.
 pub(super) fn hear(
     tx: &mut Tx<'_>,
     target: &Target,
@@ -175,19 +205,6 @@ pub(super) fn hear(
     } else {
         Vec::new()
     };
-    let is_quiet = {
-        let mut record = tx.stores(place.0, place.1)?;
-        told.repairs.is_empty()
-            && told.adopted.is_empty()
-            && record.hear(instance, told.unverified, now) == (false, false)
-            && unknown.is_empty()
-            && (!asks
-                || (tx.ordered_repairs(place, instance, 1)?.is_empty()
-                    && tx.open_consistency_runs(place)?.is_empty()))
-    };
-    if is_quiet {
-        return Ok(order);
-    }
     let before = tx.lock_stores(place.0, place.1)?;
     let mut record = before.clone();
     (_, order.verified) = record.hear(instance, told.unverified, now);

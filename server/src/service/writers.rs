@@ -10,6 +10,7 @@ use crate::domain::environment::EnvironmentKey;
 use crate::domain::stores::DoubtKind;
 use crate::domain::text::Reason;
 use crate::domain::writer::{GONE_KEPT_DAYS, MOST_WRITERS, Writer};
+use crate::service::repairs::Glance;
 use crate::service::rollout::load;
 use crate::service::stores::mark_unverified;
 use crate::service::{Answer, Ctx, Failure, Render, Services, Target, repairs};
@@ -73,7 +74,7 @@ impl Services {
         let mut targets = BTreeSet::new();
         for one in heard {
             for route in &one.report.routes {
-                if one.report.ends || route.drained.is_some() {
+                if one.report.ends || route.drained.is_some() || !route.adopted.is_empty() {
                     targets.insert(Target {
                         route: route.route.clone(),
                         environment: one.environment.clone(),
@@ -201,7 +202,8 @@ impl Taking {
             one.report.ends
                 || routes.any(|route| {
                     let known = known.get(&key(one, route));
-                    known.is_none_or(|known: &Writer| known.gone.is_some())
+                    let adopts = !route.adopted.is_empty();
+                    adopts || known.is_none_or(|known: &Writer| known.gone.is_some())
                 })
         };
         let locked: BTreeSet<&EnvironmentKey> = heard
@@ -253,6 +255,13 @@ impl Taking {
                     Some(false) => return Ok(TakenWriter::TooMany),
                     Some(true) => {}
                 }
+            }
+            for other in route.adopted.iter().filter(|other| **other != key.2) {
+                // It is gone, and whoever tells of it is waited for in its place.
+                let gone = (key.0.clone(), key.1.clone(), other.clone());
+                tx.remove_writer_of(&gone)?;
+                self.known.remove(&gone);
+                self.changed.remove(&gone);
             }
             answer.was_gone |= self.keep(key, &one.report, route);
         }
@@ -349,6 +358,7 @@ fn hear_repairs(
     };
     let mut told: Vec<_> = heard.iter().enumerate().flat_map(routes).collect();
     told.sort();
+    let mut seen: Option<(Target, Option<Glance>)> = None;
     for (_, target, index, place) in told {
         let (Some(one), Some(TakenWriter::Taken(answer))) =
             (heard.get(index), taken.get_mut(index))
@@ -358,7 +368,11 @@ fn hear_repairs(
         let Some(route) = one.report.routes.get(place) else {
             continue;
         };
-        if tx.rollout(&target.route, &target.environment)?.is_none() {
+        if seen.as_ref().is_none_or(|(of, _)| *of != target) {
+            seen = Some((target.clone(), Glance::at(tx, &target)?));
+        }
+        let glance = seen.as_ref().and_then(|(_, glance)| glance.as_ref());
+        if glance.is_none_or(|glance| glance.is_quiet(&one.report.instance, route, now)) {
             continue;
         }
         let is_known = |tx: &mut Tx<'_>, instance: &str| {
@@ -371,6 +385,8 @@ fn hear_repairs(
         if asks && !repairs::is_empty(&order) {
             answer.orders.push(order);
         }
+        // It has changed what the next one would see.
+        seen = None;
     }
     Ok(())
 }

@@ -180,6 +180,31 @@ impl Tx<'_> {
         )
     }
 
+    /// Whether some process may have something to do about repairs of a rollout.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn has_repair_work(&mut self, (route, environment): Place<'_>) -> Result<bool, StoreError> {
+        let mine = || {
+            repairs::table
+                .filter(repairs::environment.eq(environment.as_str()))
+                .filter(repairs::route.eq(route.as_str()))
+                .select(repairs::key)
+        };
+        let open: Option<String> = mine()
+            .filter(repairs::state.eq("open"))
+            .first(self.connection)
+            .optional()?;
+        if open.is_some() {
+            return Ok(true);
+        }
+        let ordered: Option<String> = mine()
+            .filter(repairs::ordered.is_not_null())
+            .first(self.connection)
+            .optional()?;
+        Ok(ordered.is_some())
+    }
+
     /// Who has repairs that are tried, or that a person wants tried.
     ///
     /// # Errors

@@ -248,6 +248,19 @@ impl Tx<'_> {
         Ok(routes)
     }
 
+    /// Forgets a process on one route: another has taken over what it had.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn remove_writer_of(
+        &mut self,
+        (environment, route, instance): &WriterKey,
+    ) -> Result<(), StoreError> {
+        let its = (environment.as_str(), route.as_str(), instance.as_str());
+        diesel::delete(writers::table.find(its)).execute(self.connection)?;
+        Ok(())
+    }
+
     /// Forgets those that were declared gone before.
     ///
     /// # Errors

@@ -93,5 +93,5 @@ fn what_nobody_reports_is_insufficient_and_says_so() {
     fleet.seconds(20, |report| report.calls(100, 100));
     let answer = fleet.answer();
     assert_eq!(answer.state, GuardState::Insufficient);
-    assert!(answer.detail.contains("compares"), "{}", answer.detail);
+    assert!(answer.detail.contains("compared"), "{}", answer.detail);
 }
