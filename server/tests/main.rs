@@ -42,6 +42,7 @@ mod flips;
 mod freezes;
 mod gate_commands;
 mod gates;
+mod going_back;
 mod guard_simulation;
 mod guards;
 mod halts;

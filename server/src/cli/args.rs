@@ -52,3 +52,11 @@ pub(crate) struct ReasonArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
 }
+
+/// What is said about data that would be lost.
+#[derive(Args, Debug)]
+pub(crate) struct LossArgs {
+    /// Said after a look at what going back to an old store costs: it is accepted
+    #[arg(long)]
+    pub(crate) accept_loss: bool,
+}

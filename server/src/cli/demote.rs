@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 use switchover::Stage;
 
-use crate::cli::args::{ReasonArgs, TargetArgs};
+use crate::cli::args::{LossArgs, ReasonArgs, TargetArgs};
 use crate::cli::error::CliError;
 use crate::cli::flip::show_done;
 use crate::cli::session::Session;
@@ -27,6 +27,8 @@ pub(crate) struct DemoteArgs {
     #[arg(long)]
     cascade: bool,
     #[command(flatten)]
+    loss: LossArgs,
+    #[command(flatten)]
     reason: ReasonArgs,
     #[command(flatten)]
     client: ClientArgs,
@@ -40,6 +42,7 @@ pub(crate) fn run(file: &FileArgs, args: &DemoteArgs) -> Result<(), CliError> {
         "break_glass": args.break_glass,
         "halt": args.halt,
         "cascade": args.cascade,
+        "accept_loss": args.loss.accept_loss,
     });
     let mut answered = session.post(&args.target.below("demotions"), &body);
     if let Err(CliError::Refused(problem)) = &mut answered

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 use switchover::Percent;
 
-use crate::cli::args::{ReasonArgs, TargetArgs};
+use crate::cli::args::{LossArgs, ReasonArgs, TargetArgs};
 use crate::cli::error::CliError;
 use crate::cli::flip::show_done;
 use crate::cli::session::Session;
@@ -36,6 +36,8 @@ pub(crate) struct SettingArgs {
     #[arg(required_if_eq("mode", "ramp"))]
     percent: Option<Percent>,
     #[command(flatten)]
+    loss: LossArgs,
+    #[command(flatten)]
     reason: ReasonArgs,
     #[command(flatten)]
     client: ClientArgs,
@@ -47,6 +49,7 @@ pub(crate) fn run(file: &FileArgs, args: &SettingArgs) -> Result<(), CliError> {
         "mode": args.mode,
         "percent": args.percent,
         "reason": args.reason.reason,
+        "accept_loss": args.loss.accept_loss,
     });
     let reply = session.put(&args.target.below("setting"), &body)?;
     show_done(&session, &args.target, &reply)

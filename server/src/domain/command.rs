@@ -30,6 +30,8 @@ pub enum Command {
     },
     /// Everything takes the old path until resumed.
     Halt,
+    /// The same, and nothing is copied to the other store any more: a resume needs a backfill.
+    HaltWithoutMirror,
     /// Undoes a halt.
     Resume,
     /// Sets what is on top of the stage.
@@ -83,7 +85,7 @@ impl Command {
     pub const fn is_urgent(&self) -> bool {
         matches!(
             self,
-            Command::Halt | Command::PauseRamp | Command::StopMirror
+            Command::Halt | Command::HaltWithoutMirror | Command::PauseRamp | Command::StopMirror
         )
     }
 
@@ -113,7 +115,7 @@ impl Command {
                 break_glass: true, ..
             } => "break_glass_demote",
             Command::Demote { .. } => "demote",
-            Command::Halt => "halt",
+            Command::Halt | Command::HaltWithoutMirror => "halt",
             Command::Resume => "resume",
             Command::Set(_) => "setting",
             Command::SetCohorts { .. } | Command::UseCohorts { .. } => "cohorts",

@@ -5,9 +5,12 @@ use switchover::{Percent, Setting, Stage};
 use crate::domain::actor::Role;
 use crate::domain::command::Command;
 use crate::domain::facts::Facts;
+use crate::domain::gate::{self, GateState};
 use crate::domain::guard::GuardState;
+use crate::domain::old_store::asks_for_repairs;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
+use crate::domain::route::Operation;
 
 /// Judges a change that may raise exposure. Nothing does while a change freeze is open; in front of
 /// real users before opt-in only an acceptance window does, up to its share; from opt-in on nothing
@@ -48,6 +51,7 @@ pub(super) fn door(
             freeze.id
         )));
     }
+    stores_door(before, facts)?;
     if after.stage != Stage::ReadyForTesting {
         // With a resume the guards count anew: a person may look at a breach and go on.
         if !matches!(command, Command::Resume) {
@@ -92,6 +96,26 @@ fn lifted(rollout: &Rollout) -> Rollout {
         };
     }
     lifted
+}
+
+/// Keys of a data route move to the new store only while it has every row of the old one.
+fn stores_door(before: &Rollout, facts: &Facts) -> Result<(), Refusal> {
+    let has_stores = facts.route.spec.operation == Operation::Write
+        && (before.data.diverged_since.is_some() || asks_for_repairs(facts));
+    if !has_stores {
+        return Ok(());
+    }
+    let report = gate::stores(facts);
+    match report.state {
+        GateState::Pass => Ok(()),
+        GateState::Fail | GateState::Insufficient => Err(Refusal::StoresDiffer {
+            detail: format!(
+                "keys of `{}` may not move to the new store in {}: {}; {}",
+                before.route, before.environment, report.detail, report.remedy
+            ),
+            gates: vec![report],
+        }),
+    }
 }
 
 fn guard_door(before: &Rollout, facts: &Facts) -> Result<(), Refusal> {

@@ -19,17 +19,26 @@ pub enum EvidenceKind {
     ErrorRate,
     /// Do both stores hold the same?
     Consistency,
+    /// Is the old store backed up, and was the backup restored to see that it can be?
+    Backup,
+    /// Is the old store archived?
+    Archive,
+    /// Is the archive deleted, its time being over?
+    ArchiveDeleted,
     /// Anything else.
     Other,
 }
 
 impl EvidenceKind {
     /// Every kind.
-    pub const ALL: [EvidenceKind; 5] = [
+    pub const ALL: [EvidenceKind; 8] = [
         EvidenceKind::Performance,
         EvidenceKind::Resources,
         EvidenceKind::ErrorRate,
         EvidenceKind::Consistency,
+        EvidenceKind::Backup,
+        EvidenceKind::Archive,
+        EvidenceKind::ArchiveDeleted,
         EvidenceKind::Other,
     ];
 
@@ -48,6 +57,9 @@ impl EvidenceKind {
             EvidenceKind::Resources => "resources",
             EvidenceKind::ErrorRate => "error_rate",
             EvidenceKind::Consistency => "consistency",
+            EvidenceKind::Backup => "backup",
+            EvidenceKind::Archive => "archive",
+            EvidenceKind::ArchiveDeleted => "archive_deleted",
             EvidenceKind::Other => "other",
         }
     }

@@ -70,6 +70,12 @@ impl Exposure {
         self.share > before.share || newly_included || no_longer_excluded
     }
 
+    /// Whether no key takes the new path.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.share == Percent::ZERO && self.include.is_empty()
+    }
+
     /// Whether every key takes the new path.
     #[must_use]
     pub fn is_total(&self) -> bool {

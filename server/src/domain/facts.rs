@@ -14,6 +14,7 @@ use crate::domain::external::External;
 use crate::domain::freeze::Freeze;
 use crate::domain::frozen::Frozen;
 use crate::domain::guard::GuardReport;
+use crate::domain::loss::Gap;
 use crate::domain::plan::Plan;
 use crate::domain::policy::Policy;
 use crate::domain::release::FrozenStage;
@@ -45,6 +46,10 @@ pub struct Facts {
     pub guards: Vec<GuardReport>,
     /// Whether that cannot be read: then nothing is known to be well.
     pub guards_unread: bool,
+    /// What of the new store's rows the old one may not have.
+    pub gap: Gap,
+    /// Whether whoever wants it has seen what going back costs, and accepts that.
+    pub accepts_loss: bool,
     /// What is known of the processes that write the route here.
     pub writing: Writing,
     /// What only a change of stage looks at.

@@ -29,6 +29,12 @@ impl Facts {
     }
 }
 
+/// What the two stores of a data route answer: keys move while they hold the same.
+#[must_use]
+pub fn stores(facts: &Facts) -> GateReport {
+    repairs::repairs(facts)
+}
+
 /// What gates ask of running callers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Asked {

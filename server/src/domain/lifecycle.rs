@@ -15,7 +15,9 @@ use crate::domain::exposure::Cohort;
 use crate::domain::facts::Facts;
 use crate::domain::flipping;
 use crate::domain::gate::{self, GateReport, GateState};
+use crate::domain::loss;
 use crate::domain::mirroring;
+use crate::domain::old_store;
 use crate::domain::policy::GateKind;
 use crate::domain::promoted::{closed, promoted};
 use crate::domain::ramping;
@@ -130,6 +132,10 @@ pub fn plan(
             halt,
         } => demote(rollout, &mut after, *to, *break_glass, *halt, facts)?,
         Command::Halt => halt_at_once(rollout, &mut after, facts)?,
+        Command::HaltWithoutMirror => {
+            halt_at_once(rollout, &mut after, facts)?;
+            mirroring::stop(rollout, &mut after, facts);
+        }
         Command::Resume => {
             not_mandatory(rollout, "a resume")?;
             ramping::resume(rollout, &mut after, facts)?;
@@ -166,7 +172,7 @@ pub fn plan(
             flipping::may_double(rollout, *mirror, facts)?;
             mirroring::set(rollout, &mut after, *mirror, facts)?;
         }
-        Command::StopMirror => mirroring::stop(&mut after, facts),
+        Command::StopMirror => mirroring::stop(rollout, &mut after, facts),
     }
     if let Command::UseCohorts { uses, .. } = command {
         after.uses = uses.clone().kept();
@@ -177,6 +183,7 @@ pub fn plan(
         ramp.keep_time(after.halt.is_some(), facts.now, &facts.frozen);
     }
     door(rollout, &after, command, facts)?;
+    loss::accepted(rollout, &after, facts)?;
     if let Some(held) = flipping::judge(rollout, &mut after, command, facts)? {
         return Ok(Some(Transition {
             action: HELD,
@@ -226,6 +233,8 @@ pub fn finish(rollout: &Rollout, facts: &Facts) -> Result<Transition, Refusal> {
     lifted.data.end_hold(Outcome::Made, "", facts.now);
     let facts = Facts {
         writing: facts.writing.all_let_go(),
+        // That was asked when it was announced.
+        accepts_loss: true,
         ..facts.clone()
     };
     match plan(&lifted, &hold.command, &facts)? {
@@ -324,6 +333,9 @@ fn promote(
              stage_default --reason …)",
             environment.key
         )));
+    }
+    if to == Stage::Mandatory {
+        old_store::is_out_of_use(rollout, facts)?;
     }
     *after = promoted(rollout, to, facts);
     Ok(gates)

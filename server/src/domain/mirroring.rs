@@ -3,6 +3,7 @@
 use switchover::{EnvironmentKind, Mirror, Percent, Stage};
 
 use crate::domain::facts::Facts;
+use crate::domain::old_store;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::{Mirroring, Rollout, Stopped};
 use crate::domain::route::Operation;
@@ -34,11 +35,21 @@ pub(super) fn set(
             environment.key
         )));
     }
+    let copies = facts.route.spec.operation == Operation::Write && shares.write > Percent::ZERO;
+    let ends = rollout.is_doubled(&facts.route) && !copies;
+    if ends && !rollout.exposure(environment.kind).is_nothing() {
+        old_store::goes_out_of_use(rollout, facts)?;
+        after.data.no_return_since = Some(facts.now);
+    } else if ends {
+        leaves_out(rollout, after, facts);
+    } else if copies && let Some(since) = after.data.no_return_since.take() {
+        // What was written since then is only in the new store, until a backfill has copied it back.
+        after.data.diverged_since = Some(since);
+    }
     after.mirror = Mirroring {
         shares,
         stopped: None,
     };
-    let copies = facts.route.spec.operation == Operation::Write && shares.write > Percent::ZERO;
     if !copies {
         after.data.mirrored_since = None;
     } else if shares.write != was.write || after.data.mirrored_since.is_none() {
@@ -49,7 +60,7 @@ pub(super) fn set(
 }
 
 /// Stopping what is stopped changes nothing, and keeps the first reason.
-pub(super) fn stop(after: &mut Rollout, facts: &Facts) {
+pub(super) fn stop(rollout: &Rollout, after: &mut Rollout, facts: &Facts) {
     if after.mirror.shares == Mirror::default() {
         return;
     }
@@ -62,4 +73,18 @@ pub(super) fn stop(after: &mut Rollout, facts: &Facts) {
         }),
     };
     after.data.mirrored_since = None;
+    if rollout.is_doubled(&facts.route) {
+        leaves_out(rollout, after, facts);
+    }
+}
+
+/// From now on writes are missing in the store that some keys have, or get back with a resume.
+fn leaves_out(rollout: &Rollout, after: &mut Rollout, facts: &Facts) {
+    let resumed = Rollout {
+        halt: None,
+        ..rollout.clone()
+    };
+    if !resumed.exposure(facts.environment.kind).is_nothing() {
+        after.data.diverged_since = Some(facts.now);
+    }
 }

@@ -265,4 +265,4 @@ fn has_ramps(rollout: &Rollout, facts: &Facts) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,6 +6,7 @@ use switchover::{RouteKey, Stage};
 
 use crate::domain::actor::Role;
 use crate::domain::gate::answer::GateReport;
+use crate::domain::loss::LossRisk;
 use crate::domain::plan::OpenStep;
 
 /// Why something may not happen. Nothing has changed.
@@ -45,6 +46,27 @@ pub enum Refusal {
     FlipUnderWay(String),
     /// Keys of the route cannot move between its stores now.
     FlipBlocked(String),
+    /// The two stores of a data route do not hold the same.
+    StoresDiffer {
+        /// What they answer.
+        gates: Vec<GateReport>,
+        /// What would be right.
+        detail: String,
+    },
+    /// Writes would be lost, and nobody has accepted that.
+    LossRisk {
+        /// Which.
+        risk: LossRisk,
+        /// What would be right.
+        detail: String,
+    },
+    /// The old store must not go out of use yet.
+    OldStoreNeeded {
+        /// Everything that is lacking.
+        lacking: Vec<String>,
+        /// What would be right.
+        detail: String,
+    },
     /// Routes that require this one would be ahead of it.
     Dependents {
         /// Those routes and their stage here.
@@ -80,6 +102,9 @@ impl fmt::Display for Refusal {
             | Refusal::GuardBreach(detail)
             | Refusal::FlipUnderWay(detail)
             | Refusal::FlipBlocked(detail)
+            | Refusal::StoresDiffer { detail, .. }
+            | Refusal::LossRisk { detail, .. }
+            | Refusal::OldStoreNeeded { detail, .. }
             | Refusal::Dependents { detail, .. } => f.write_str(detail),
             Refusal::GatesNotMet { to, gates } => {
                 let names: Vec<&str> = gates.iter().map(|report| report.gate).collect();

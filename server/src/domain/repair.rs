@@ -90,6 +90,8 @@ pub struct LedgerSum {
     pub conflict: u64,
     /// Those among all of them whose write may be lost: authority moved without a hold.
     pub at_risk: u64,
+    /// Those whose write was to the new store: the old one may lack it.
+    pub of_new: u64,
     /// When the oldest write among them was.
     pub oldest: Option<DateTime<Utc>>,
 }

@@ -156,12 +156,14 @@ impl Rollout {
         )
     }
 
-    /// Whether something else differs than its ramp's plan and clock, and what is announced.
+    /// Whether something else differs than its ramp's plan and clock, its mirror, and what is announced:
+    /// the same keys take the same paths.
     #[must_use]
     pub fn is_more_than_ramp_of(&self, before: &Rollout) -> bool {
         let as_before = Rollout {
             ramp: before.ramp.clone(),
             data: before.data.clone(),
+            mirror: before.mirror.clone(),
             ..self.clone()
         };
         as_before != *before

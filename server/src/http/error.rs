@@ -32,6 +32,7 @@ pub(crate) enum Code {
     Internal,
     Invalid,
     InvalidTransition,
+    LossRisk,
     MalformedRequest,
     Mandatory,
     MethodNotAllowed,
@@ -39,10 +40,12 @@ pub(crate) enum Code {
     NoManifestKey,
     NotFound,
     NotReady,
+    OldStoreNeeded,
     OutOfOrder,
     PayloadTooLarge,
     PreconditionFailed,
     Retired,
+    StoresDiffer,
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
@@ -71,6 +74,21 @@ impl Code {
                 "flip_blocked",
                 StatusCode::CONFLICT,
                 "Keys cannot move between the stores now",
+            ),
+            Code::LossRisk => (
+                "loss_risk",
+                StatusCode::CONFLICT,
+                "Going back would lose data",
+            ),
+            Code::OldStoreNeeded => (
+                "old_store_needed",
+                StatusCode::CONFLICT,
+                "The old store cannot go out of use",
+            ),
+            Code::StoresDiffer => (
+                "stores_differ",
+                StatusCode::CONFLICT,
+                "The two stores do not hold the same",
             ),
             Code::FlipUnderWay => (
                 "flip_under_way",
@@ -351,6 +369,15 @@ fn refused(refusal: Refusal, detail: String) -> Problem {
         Refusal::GuardBreach(_) => Problem::new(Code::GuardBreach, detail),
         Refusal::FlipUnderWay(_) => Problem::new(Code::FlipUnderWay, detail),
         Refusal::FlipBlocked(_) => Problem::new(Code::FlipBlocked, detail),
+        Refusal::StoresDiffer { gates, .. } => {
+            Problem::new(Code::StoresDiffer, detail).with("gates", json!(gates))
+        }
+        Refusal::LossRisk { risk, .. } => {
+            Problem::new(Code::LossRisk, detail).with("loss_risk", json!(risk))
+        }
+        Refusal::OldStoreNeeded { lacking, .. } => {
+            Problem::new(Code::OldStoreNeeded, detail).with("lacking", json!(lacking))
+        }
         Refusal::WindowNeeded(_) => Problem::new(Code::WindowNeeded, detail),
         Refusal::Dependents { ahead, .. } => {
             let ahead: Vec<Value> = ahead

@@ -62,6 +62,9 @@ enum KindBody {
     Resources,
     ErrorRate,
     Consistency,
+    Backup,
+    Archive,
+    ArchiveDeleted,
     Other,
 }
 
@@ -96,6 +99,9 @@ impl From<KindBody> for EvidenceKind {
             KindBody::Resources => EvidenceKind::Resources,
             KindBody::ErrorRate => EvidenceKind::ErrorRate,
             KindBody::Consistency => EvidenceKind::Consistency,
+            KindBody::Backup => EvidenceKind::Backup,
+            KindBody::Archive => EvidenceKind::Archive,
+            KindBody::ArchiveDeleted => EvidenceKind::ArchiveDeleted,
             KindBody::Other => EvidenceKind::Other,
         }
     }
@@ -112,6 +118,9 @@ impl From<&Evidence> for EvidenceBody {
                 EvidenceKind::Resources => KindBody::Resources,
                 EvidenceKind::ErrorRate => KindBody::ErrorRate,
                 EvidenceKind::Consistency => KindBody::Consistency,
+                EvidenceKind::Backup => KindBody::Backup,
+                EvidenceKind::Archive => KindBody::Archive,
+                EvidenceKind::ArchiveDeleted => KindBody::ArchiveDeleted,
                 EvidenceKind::Other => KindBody::Other,
             },
             verdict: match evidence.verdict {

@@ -362,6 +362,7 @@ pub(super) fn context(request: &HttpRequest, actor: Actor, body: &Bytes) -> Resu
         actor,
         if_match: seen_tags(request.headers())?,
         idempotency,
+        accepts_loss: false,
     })
 }
 

@@ -32,6 +32,34 @@ pub(super) struct ReasonBody {
     pub(super) reason: String,
 }
 
+/// A halt to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = HaltRequest)]
+struct HaltBody {
+    #[schema(
+        example = "error rate of the new path",
+        min_length = 1,
+        max_length = 1000
+    )]
+    reason: String,
+    /// What becomes of the mirror: it goes on, unless you say `off`; then a resume needs a backfill.
+    #[serde(default)]
+    mirror: MirrorAtHalt,
+    /// Said after a look at what going back to an old store costs (`loss_risk`): it is accepted.
+    #[serde(default)]
+    accept_loss: bool,
+}
+
+/// What becomes of the mirror at a halt.
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum MirrorAtHalt {
+    #[default]
+    Keep,
+    Off,
+}
+
 /// Which rollouts; with no route, owner or label, all of the environment.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +78,10 @@ struct HaltManyBody {
     routes: Option<Vec<String>>,
     #[schema(example = "Gitaly is down", min_length = 1, max_length = 1000)]
     reason: String,
+    /// Said after a look at what going back to an old store costs (`loss_risk`): it is accepted. Without it, what would
+    /// lose data is not halted, and named.
+    #[serde(default)]
+    accept_loss: bool,
 }
 
 /// What a halt of many did.
@@ -63,6 +95,8 @@ struct HaltedBody {
     already_halted: Vec<String>,
     /// A halt has no effect on these: they are mandatory.
     mandatory: Vec<String>,
+    /// A halt of these would lose data, which nobody has accepted: they go on.
+    at_risk: Vec<AtRisk>,
     version: String,
 }
 
@@ -83,6 +117,14 @@ struct ResumedBody {
     version: String,
 }
 
+/// A rollout that was not halted.
+#[derive(Serialize, ToSchema)]
+struct AtRisk {
+    route: String,
+    /// What would be lost, and what to do.
+    detail: String,
+}
+
 /// A rollout that stays halted.
 #[derive(Serialize, ToSchema)]
 struct StillHalted {
@@ -92,11 +134,12 @@ struct StillHalted {
 }
 
 /// Halts a rollout: everything takes the old path until it is resumed. Needs no gate and ignores
-/// `If-Match`; halting what is halted changes nothing.
+/// `If-Match`; halting what is halted changes nothing. Where going back to an old store would lose data,
+/// it needs `accept_loss`.
 #[utoipa::path(
     tag = "rollouts",
     params(("route" = String, Path, example = "count_commits"), ("environment" = String, Path, example = "production")),
-    request_body = ReasonBody,
+    request_body = HaltBody,
     responses((status = 200, body = TransitionBody)),
     security(("token" = ["operator"]))
 )]
@@ -104,9 +147,22 @@ struct StillHalted {
 pub(crate) async fn halt(
     app: Data<Arc<App>>,
     target: OfRollout,
-    change: Change<Operator, ReasonBody>,
+    change: Change<Operator, HaltBody>,
 ) -> Result<HttpResponse, Problem> {
-    switch(app, target, change, Command::Halt).await
+    let body = change.body;
+    let ctx = change.ctx.accepting_loss(body.accept_loss);
+    change_rollout(&app, ctx, StatusCode::OK, move || {
+        Ok(service::Change {
+            target: target.0,
+            command: match body.mirror {
+                MirrorAtHalt::Keep => Command::Halt,
+                MirrorAtHalt::Off => Command::HaltWithoutMirror,
+            },
+            reason: read_reason(&body.reason)?,
+            cascade: false,
+        })
+    })
+    .await
 }
 
 /// Resumes a halted rollout.
@@ -139,9 +195,10 @@ pub(crate) async fn halt_many(
     app: Data<Arc<App>>,
     change: Change<Operator, HaltManyBody>,
 ) -> Result<HttpResponse, Problem> {
+    let ctx = change.ctx.accepting_loss(change.body.accept_loss);
     app.blocking(move |services| {
         let (environment, selection, reason) = read_selection(change.body)?;
-        services.halt_many(&change.ctx, &environment, &selection, &reason, &halted)
+        services.halt_many(&ctx, &environment, &selection, &reason, &halted)
     })
     .await
     .map(answer)
@@ -223,25 +280,29 @@ fn halted(done: &Switched) -> Receipt {
         halted: names(&done.changed),
         already_halted: names(&done.already),
         mandatory: names(&done.mandatory),
+        at_risk: refused(done, |route, detail| AtRisk { route, detail }),
         version: done.version.to_string(),
     };
     respond::receipt(StatusCode::OK, None, &body)
 }
 
 fn resumed(done: &Switched) -> Receipt {
-    let refused = done.refused.iter().map(|(route, why)| StillHalted {
-        route: route.to_string(),
-        detail: why.to_string(),
-    });
     let body = ResumedBody {
         environment: done.environment.to_string(),
         resumed: names(&done.changed),
         announced: names(&done.announced),
         not_halted: names(&done.already),
-        still_halted: refused.collect(),
+        still_halted: refused(done, |route, detail| StillHalted { route, detail }),
         version: done.version.to_string(),
     };
     respond::receipt(StatusCode::OK, None, &body)
+}
+
+fn refused<T>(done: &Switched, told: fn(String, String) -> T) -> Vec<T> {
+    let refused = done.refused.iter();
+    refused
+        .map(|(route, why)| told(route.to_string(), why.to_string()))
+        .collect()
 }
 
 fn names(keys: &[switchover::RouteKey]) -> Vec<String> {

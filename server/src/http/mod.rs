@@ -23,6 +23,7 @@ mod halts;
 mod health;
 mod instances;
 mod log;
+mod loss;
 mod markdown;
 mod mirror;
 mod openapi;

@@ -57,6 +57,9 @@ struct DemotionBody {
     /// Halt it in the same step.
     #[serde(default)]
     halt: bool,
+    /// Said after a look at what going back to an old store costs (`loss_risk`): it is accepted.
+    #[serde(default)]
+    accept_loss: bool,
     /// Demote the routes that require it too.
     #[serde(default)]
     cascade: bool,
@@ -229,7 +232,8 @@ pub(crate) async fn demote(
     change: Change<Operator, DemotionBody>,
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
-    change_rollout(&app, change.ctx, StatusCode::CREATED, move || {
+    let ctx = change.ctx.accepting_loss(body.accept_loss);
+    change_rollout(&app, ctx, StatusCode::CREATED, move || {
         let command = Command::Demote {
             to: body.to,
             break_glass: body.break_glass,

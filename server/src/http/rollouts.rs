@@ -22,6 +22,7 @@ use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{By, OfRollout, Viewer};
 use crate::http::flips::{FlipEndBody, HoldBody};
+use crate::http::loss::{LossRiskBody, ReminderBody};
 use crate::http::mirror::MirrorBody;
 use crate::http::ramps::RampBody;
 use crate::http::respond;
@@ -68,6 +69,10 @@ pub(crate) struct RolloutBody {
     /// How the two stores of a route that writes stand to each other; null elsewhere, and in answers
     /// to changes.
     stores: Option<StoresBody>,
+    /// What going back to the old store would cost; null in answers to changes.
+    loss_risk: Option<LossRiskBody>,
+    /// What is left to do with an old store that is out of use.
+    reminders: Vec<ReminderBody>,
     /// The share of the keys in no cohort that may take the new path.
     #[schema(value_type = f64, example = 12.5)]
     exposure_percent: Percent,
@@ -193,6 +198,8 @@ impl RolloutBody {
             hold: HoldBody::of(&rollout.data),
             last_flip: FlipEndBody::of(&rollout.data),
             stores: None,
+            loss_risk: None,
+            reminders: Vec::new(),
             exposure_percent: rollout.exposure(environment.kind).share,
             revision: rollout.revision,
             changed_at: rollout.changed_at,
@@ -332,14 +339,18 @@ pub(crate) async fn show(
     target: OfRollout,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (seen, stores, epoch) = app
+    let (seen, stores, back, epoch) = app
         .blocking(move |services| {
             let seen = services.rollout(&target.0)?;
-            Ok((seen, services.stores(&target.0)?, services.epoch()?))
+            let stores = services.stores(&target.0)?;
+            let back = services.going_back(&target.0)?;
+            Ok((seen, stores, back, services.epoch()?))
         })
         .await?;
     let body = RolloutBody {
         stores: stores.as_ref().map(StoresBody::from),
+        loss_risk: Some(LossRiskBody::from(&back.risk)),
+        reminders: back.reminders.iter().map(ReminderBody::from).collect(),
         ..RolloutBody::of(&seen.rollout, &seen.environment, seen.outlook.as_ref())
     };
     let tag = rollout_tag(&epoch, &seen.rollout);

@@ -37,6 +37,9 @@ struct SettingRequest {
     percent: Option<Percent>,
     #[schema(example = "first step of the ramp", min_length = 1, max_length = 1000)]
     reason: String,
+    /// Said after a look at what going back to an old store costs (`loss_risk`): it is accepted.
+    #[serde(default)]
+    accept_loss: bool,
 }
 
 /// Cohorts to be. They replace those that are set.
@@ -85,7 +88,8 @@ pub(crate) async fn setting(
     change: Change<Operator, SettingRequest>,
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
-    change_rollout(&app, change.ctx, StatusCode::OK, move || {
+    let ctx = change.ctx.accepting_loss(body.accept_loss);
+    change_rollout(&app, ctx, StatusCode::OK, move || {
         let setting = SettingBody {
             mode: body.mode,
             percent: body.percent,

@@ -177,6 +177,7 @@ fn finish_held(work: &mut Work<'_, '_>, target: &Target) -> Result<(), Failure> 
         return Ok(());
     };
     let mut facts = work.facts(&route, &environment, &hold.command, &hold.reason)?;
+    work.tell_of_stores(&mut facts, &rollout)?;
     if !hold.command.is_safe() {
         facts.frozen = frozen(work.tx, &rollout, &environment, work.now)?;
     }

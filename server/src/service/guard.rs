@@ -10,6 +10,7 @@ use crate::domain::environment::EnvironmentKey;
 use crate::domain::guard::{Due, GuardReport};
 use crate::domain::lifecycle::Command;
 use crate::domain::policy::{Guard, GuardAction};
+use crate::domain::refusal::Refusal;
 use crate::domain::text::{Reason, misleads};
 use crate::service::consistency::answer_by_record;
 use crate::service::rollout::{load, unanswered};
@@ -116,6 +117,7 @@ impl Services {
             actor: Actor::guard(&due.guard.name),
             if_match: None,
             idempotency: Some(once(target, due)),
+            accepts_loss: false,
         };
         let reason = Reason::new(&legible(&told(due)))
             .map_err(|detail| Failure::invalid("reason", detail))?;
@@ -150,13 +152,23 @@ fn act(work: &mut Work<'_, '_>, target: &Target, due: &Due, reason: &str) -> Res
         GuardAction::StopMirror => Some(Command::StopMirror),
         GuardAction::Halt => Some(Command::Halt),
     };
-    let grounds = grounds(due);
+    let mut grounds = grounds(due);
     if let Some(command) = &command {
         work.grounds.clone_from(&grounds);
         match work.run_on(rollout, &route, &environment, (command, reason)) {
             Ok((before, after)) if before != after => return Ok(()),
             // Halted or stopped it is already, and there is nothing to tell.
             Ok(_) if *command != Command::PauseRamp => return Ok(()),
+            // A person decides what may be lost; until then nothing goes further.
+            Err(Failure::Refused(Refusal::LossRisk { detail, .. })) => {
+                grounds.insert("loss_risk".to_owned(), json!(detail));
+                work.grounds.clone_from(&grounds);
+                let pause = (&Command::PauseRamp, reason);
+                let (before, after) = work.run(&route, &environment, pause.0, pause.1)?;
+                if before != after {
+                    return Ok(());
+                }
+            }
             // Where no ramp runs, or the stage has no way back, people are told all the same.
             Ok(_) | Err(Failure::Refused(_)) => {}
             Err(failure) => return Err(failure),

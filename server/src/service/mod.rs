@@ -19,6 +19,7 @@ mod failure;
 mod flip;
 mod freeze;
 mod guard;
+mod loss;
 mod many;
 mod observed;
 mod plan;
@@ -68,6 +69,7 @@ pub use external::{NewExternal, external_tag};
 pub use failure::{Existing, Failure, Missing, RowErrors};
 pub use freeze::NewFreeze;
 pub use guard::Guarded;
+pub use loss::Outcome as GoingBack;
 pub use many::{HaltSelection, Switched};
 pub use plan::{PlanView, StepPatch};
 pub use ramp::{Guards, Moved};
@@ -104,6 +106,8 @@ pub struct Ctx {
     pub if_match: Option<Vec<String>>,
     /// The request's own name, when it has one: it is carried out once.
     pub idempotency: Option<IdempotencyKey>,
+    /// Whether they have seen what going back to an old store costs, and accept it.
+    pub accepts_loss: bool,
 }
 
 impl Ctx {
@@ -114,6 +118,16 @@ impl Ctx {
             actor,
             if_match: None,
             idempotency: None,
+            accepts_loss: false,
+        }
+    }
+
+    /// The same, with what they say of what going back to an old store costs.
+    #[must_use]
+    pub fn accepting_loss(self, accepts_loss: bool) -> Ctx {
+        Ctx {
+            accepts_loss,
+            ..self
         }
     }
 

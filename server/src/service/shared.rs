@@ -18,7 +18,7 @@ use crate::telemetry::TelemetryStore;
 
 /// What the changes of one transaction have in common: read once, however many rollouts change.
 pub(super) struct Shared {
-    telemetry: Arc<TelemetryStore>,
+    pub(super) telemetry: Arc<TelemetryStore>,
     policies: BTreeMap<PolicyName, Policy>,
     freezes: Option<Vec<Freeze>>,
     /// What the guards of the one rollout answered to whoever asked them: then nobody asks again.

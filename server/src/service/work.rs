@@ -12,10 +12,12 @@ use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::facts::{Facts, Proof};
 use crate::domain::frozen::Frozen;
 use crate::domain::lifecycle::{Command, Transition, plan};
+use crate::domain::loss::Gap;
 use crate::domain::policy::Policy;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::{Operation, Route};
 use crate::domain::writer::Writing;
+use crate::service::loss::judged;
 use crate::service::observed::Observed;
 use crate::service::shared::Shared;
 use crate::service::stores::view;
@@ -152,6 +154,7 @@ impl<'a, 't> Work<'a, 't> {
         (command, reason): (&Command, &str),
     ) -> Result<(Rollout, Rollout), Failure> {
         let mut facts = self.facts(route, environment, command, reason)?;
+        self.tell_of_stores(&mut facts, &rollout)?;
         if !command.is_safe() {
             facts.frozen = frozen(self.tx, &rollout, environment, self.now)?;
         }
@@ -160,6 +163,24 @@ impl<'a, 't> Work<'a, 't> {
         };
         self.write(&transition, command, &facts)?;
         Ok((transition.before().clone(), transition.after().clone()))
+    }
+
+    /// How the two stores of a data route stand to each other: what a change that moves keys is judged
+    /// by.
+    pub(super) fn tell_of_stores(
+        &mut self,
+        facts: &mut Facts,
+        rollout: &Rollout,
+    ) -> Result<(), StoreError> {
+        let telemetry = &self.shared.telemetry;
+        let place = (&facts.route, rollout);
+        let (gap, stores) = judged(self.tx, telemetry, place, self.now)?;
+        facts.gap = gap;
+        if let Some(view) = stores {
+            let stores = &mut facts.proof.stores;
+            stores.insert(rollout.environment.clone(), view.stores);
+        }
+        Ok(())
     }
 
     /// Writes a transition of a locked rollout, with all that belongs to it.
@@ -255,6 +276,7 @@ impl<'a, 't> Work<'a, 't> {
                     route.spec.requires.iter().map(RouteKey::as_str).collect();
                 let proof = Proof {
                     required: stages(self.tx, &requires, &environment.key)?,
+                    evidence: self.tx.evidence(&route.spec.key)?,
                     ..Proof::default()
                 };
                 facts(self.tx, &mut self.shared, place, who, proof)
@@ -326,6 +348,8 @@ pub(super) fn facts(
 ) -> Result<Facts, StoreError> {
     let guards = shared.guards(tx, (route, environment), now)?;
     Ok(Facts {
+        gap: Gap::default(),
+        accepts_loss: ctx.accepts_loss,
         writing: writing(tx, (route, environment), now)?,
         guards_unread: guards.is_none(),
         guards: guards.unwrap_or_default(),
@@ -373,6 +397,8 @@ fn safe_facts(
         frozen: Frozen::default(),
         guards: Vec::new(),
         guards_unread: false,
+        gap: Gap::default(),
+        accepts_loss: ctx.accepts_loss,
         writing: Writing::default(),
         route: route.clone(),
         environment: environment.clone(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
-use switchover::{Cause, RepairState, RouteKey};
+use switchover::{Cause, Path, RepairState, RouteKey};
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::repair::{KeptRepair, LedgerSum};
@@ -126,17 +126,18 @@ impl Tx<'_> {
             .filter(repairs::environment.eq(environment.as_str()))
             .filter(repairs::route.eq(route.as_str()))
             .filter(repairs::state.eq_any(["open", "failed", "conflict"]));
-        let rows: Vec<(String, String, i64, Option<i64>)> = mine
-            .group_by((repairs::state, repairs::cause))
+        let rows: Vec<(String, String, String, i64, Option<i64>)> = mine
+            .group_by((repairs::state, repairs::cause, repairs::written))
             .select((
                 repairs::state,
                 repairs::cause,
+                repairs::written,
                 count_star(),
                 min(repairs::first_at),
             ))
             .load(self.connection)?;
         let mut sum = LedgerSum::default();
-        for (state, cause, many, oldest) in rows {
+        for (state, cause, written, many, oldest) in rows {
             let many = counted("repairs", many)?;
             match value("repairs.state", &state)? {
                 RepairState::Open => sum.open += many,
@@ -146,6 +147,9 @@ impl Tx<'_> {
             }
             if value::<Cause>("repairs.cause", &cause)? == Cause::AtRisk {
                 sum.at_risk += many;
+            }
+            if value::<Path>("repairs.written", &written)? == Path::New {
+                sum.of_new += many;
             }
             let oldest = oldest
                 .map(|at| moment("repairs.first_at", at))

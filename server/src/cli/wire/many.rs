@@ -8,6 +8,7 @@ pub(crate) struct HaltedMany {
     pub(crate) halted: Vec<String>,
     pub(crate) already_halted: Vec<String>,
     pub(crate) mandatory: Vec<String>,
+    pub(crate) at_risk: Vec<StillHalted>,
 }
 
 #[derive(Debug, Deserialize)]

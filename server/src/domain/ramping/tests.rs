@@ -1,7 +1,7 @@
 //! Ramps by example, and against a model that counts minutes.
 
 mod model;
-mod world;
+pub(in crate::domain) mod world;
 
 use chrono::{DateTime, Duration, Utc};
 use switchover::{EnvironmentKind, Mirror, Percent, Setting, Stage};

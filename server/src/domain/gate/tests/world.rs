@@ -110,6 +110,8 @@ impl World {
         let hosted = ["dev", "staging", "production"];
         let mut world = World {
             facts: Facts {
+                gap: Default::default(),
+                accepts_loss: false,
                 writing: Writing::default(),
                 actor: Actor {
                     subject: "mia".to_owned(),

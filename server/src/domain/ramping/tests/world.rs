@@ -19,16 +19,16 @@ use crate::domain::route::{Operation, RawRoute, Route, RouteSpec};
 use crate::domain::schedule::Schedule;
 use crate::domain::writer::Writing;
 
-pub(super) const OWN: &str = r#"{"name":"own"}"#;
-pub(super) const RAMPED: &str = r#"{"name":"own",
+pub(in crate::domain) const OWN: &str = r#"{"name":"own"}"#;
+pub(in crate::domain) const RAMPED: &str = r#"{"name":"own",
     "ramp":[{"percent":10,"hold_hours":1},{"percent":100,"hold_hours":2}],
     "guards":[{"name":"errors","measure":"error_rate","limit":0.01,"action":"halt"}]}"#;
 
-pub(super) fn start() -> DateTime<Utc> {
+pub(in crate::domain) fn start() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 3, 1, 10, 0, 0).unwrap()
 }
 
-pub(super) fn steps(text: &str) -> Vec<Step> {
+pub(in crate::domain) fn steps(text: &str) -> Vec<Step> {
     let step = |text: &str| {
         let (percent, hold) = text.split_once(':').unwrap();
         Step {
@@ -39,21 +39,21 @@ pub(super) fn steps(text: &str) -> Vec<Step> {
     text.split(' ').map(step).collect()
 }
 
-pub(super) fn ramp(percent: &str) -> Setting {
+pub(in crate::domain) fn ramp(percent: &str) -> Setting {
     Setting::Ramp {
         percent: percent.parse().unwrap(),
     }
 }
 
 /// A rollout, and all that it is judged by.
-pub(super) struct World {
-    pub(super) rollout: Rollout,
-    pub(super) facts: Facts,
+pub(in crate::domain) struct World {
+    pub(in crate::domain) rollout: Rollout,
+    pub(in crate::domain) facts: Facts,
     freezes: Vec<Freeze>,
 }
 
 impl World {
-    pub(super) fn new(policy: &str, stage: Stage) -> World {
+    pub(in crate::domain) fn new(policy: &str, stage: Stage) -> World {
         let environment = Environment {
             key: "dev".parse().unwrap(),
             kind: EnvironmentKind::Hosted,
@@ -91,6 +91,8 @@ impl World {
         World {
             rollout,
             facts: Facts {
+                gap: Default::default(),
+                accepts_loss: false,
                 writing: Writing::default(),
                 actor: Actor {
                     subject: "mia".to_owned(),
@@ -112,7 +114,7 @@ impl World {
     }
 
     /// At opt_in with these steps started.
-    pub(super) fn ramping(text: &str) -> World {
+    pub(in crate::domain) fn ramping(text: &str) -> World {
         let mut world = World::new(OWN, Stage::OptIn);
         world.set(ramp("0"));
         world.done(Command::PlanRamp(steps(text)));
@@ -120,20 +122,20 @@ impl World {
         world
     }
 
-    pub(super) fn set(&mut self, setting: Setting) {
+    pub(in crate::domain) fn set(&mut self, setting: Setting) {
         self.rollout.setting = setting;
     }
 
-    pub(super) fn as_role(&mut self, role: Role) -> &mut World {
+    pub(in crate::domain) fn as_role(&mut self, role: Role) -> &mut World {
         self.facts.actor.role = role;
         self
     }
 
-    pub(super) fn pass(&mut self, minutes: i64) {
+    pub(in crate::domain) fn pass(&mut self, minutes: i64) {
         self.facts.now += Duration::minutes(minutes);
     }
 
-    pub(super) fn freeze(&mut self) {
+    pub(in crate::domain) fn freeze(&mut self) {
         self.freezes.push(Freeze {
             id: "f".to_owned(),
             environments: Default::default(),
@@ -146,13 +148,13 @@ impl World {
         });
     }
 
-    pub(super) fn thaw(&mut self) {
+    pub(in crate::domain) fn thaw(&mut self) {
         for freeze in &mut self.freezes {
             freeze.closed_at.get_or_insert(self.facts.now);
         }
     }
 
-    pub(super) fn guard(&mut self, state: Option<GuardState>) {
+    pub(in crate::domain) fn guard(&mut self, state: Option<GuardState>) {
         let guard = Guard {
             name: "errors".to_owned(),
             measure: Measure::ErrorRate,
@@ -171,7 +173,7 @@ impl World {
     }
 
     /// Whether anything changed.
-    pub(super) fn run(&mut self, command: Command) -> Result<bool, Refusal> {
+    pub(in crate::domain) fn run(&mut self, command: Command) -> Result<bool, Refusal> {
         let safe = command.is_safe();
         let now = self.facts.now;
         self.facts.freezes = self.freezes.clone();
@@ -190,16 +192,16 @@ impl World {
     }
 
     #[track_caller]
-    pub(super) fn done(&mut self, command: Command) {
+    pub(in crate::domain) fn done(&mut self, command: Command) {
         assert!(self.run(command).unwrap(), "nothing changed");
     }
 
     #[track_caller]
-    pub(super) fn refused(&mut self, command: Command) -> Refusal {
+    pub(in crate::domain) fn refused(&mut self, command: Command) -> Refusal {
         self.run(command).unwrap_err()
     }
 
-    pub(super) fn advance(&mut self) -> bool {
+    pub(in crate::domain) fn advance(&mut self) -> bool {
         let role = self.facts.actor.clone();
         self.facts.actor = Actor::system();
         let changed = self.run(Command::AdvanceRamp).unwrap();
@@ -207,7 +209,7 @@ impl World {
         changed
     }
 
-    pub(super) fn as_guard(&mut self, command: Command) -> bool {
+    pub(in crate::domain) fn as_guard(&mut self, command: Command) -> bool {
         let role = self.facts.actor.clone();
         self.facts.actor = Actor::guard("errors");
         let changed = self.run(command).unwrap();
@@ -215,11 +217,11 @@ impl World {
         changed
     }
 
-    pub(super) fn ramp(&self) -> &Ramp {
+    pub(in crate::domain) fn ramp(&self) -> &Ramp {
         self.rollout.ramp.as_ref().unwrap()
     }
 
-    pub(super) fn outlook(&mut self) -> Outlook {
+    pub(in crate::domain) fn outlook(&mut self) -> Outlook {
         let now = self.facts.now;
         self.facts.freezes = self.freezes.clone();
         self.facts.freezes.retain(|freeze| freeze.is_open(now));
@@ -227,7 +229,7 @@ impl World {
         Outlook::of(&self.rollout, &self.facts).unwrap()
     }
 
-    pub(super) fn state(&self) -> &'static str {
+    pub(in crate::domain) fn state(&self) -> &'static str {
         match self.ramp().state {
             RampState::Ready { .. } => "ready",
             RampState::Running { .. } => "running",
