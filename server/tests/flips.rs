@@ -6,6 +6,7 @@ mod commands;
 mod ended;
 mod nodes;
 mod ramps;
+mod sdk;
 
 use std::sync::Arc;
 use std::time::Duration as Wait;

@@ -13,6 +13,7 @@
 )]
 
 mod fan_out;
+mod flip;
 mod guard;
 mod limit;
 mod publishing;
@@ -30,13 +31,17 @@ fn main() {
         Some("fan-out") => fan_out::run(),
         Some("server") => server::run(),
         Some("guard") => guard::run(),
-        Some(other) => panic!("no part `{other}`: publishing, requests, fan-out, server, guard"),
+        Some("flip") => flip::run(),
+        Some(other) => {
+            panic!("no part `{other}`: publishing, requests, fan-out, server, guard, flip")
+        }
         None => {
             publishing::run();
             server::run();
             requests::run();
             fan_out::run();
             guard::run();
+            flip::run();
         }
     }
 }

@@ -152,6 +152,12 @@ impl Filled {
         self.send(ureq::patch(self.address(path)), body)
     }
 
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let request = ureq::get(self.address(path));
+        let request = request.header("Authorization", format!("Bearer {}", self.token));
+        request.call().unwrap().body_mut().read_json().unwrap()
+    }
+
     /// Sends a batch of telemetry as an SDK does.
     pub(crate) fn report(&self, batch: &Value) {
         ureq::post(format!("{}/sdk/v1/telemetry", self.process.url))
