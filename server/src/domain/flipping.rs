@@ -1,8 +1,10 @@
 //! Changes that move keys between the two stores of a data route. They are announced first, and made
 //! when every process that writes has let go of the keys; what makes things safer is made at once.
 
+use std::sync::Arc;
+
 use chrono::SecondsFormat;
-use switchover::{Mirror, Percent, Stage};
+use switchover::{Entry, Mirror, Overrides, Percent, Setting, Source, Stage, Table, decide};
 
 use crate::domain::command::Command;
 use crate::domain::doubling::{Hold, Outcome};
@@ -45,11 +47,18 @@ pub(super) fn judge(
     let kind = facts.environment.kind;
     let moves = rollout.exposure(kind) != after.exposure(kind);
     let writes = facts.route.spec.operation == Operation::Write;
-    if !writes || !moves || facts.writing.has_let_go() {
+    if !writes || !moves {
         return Ok(None);
     }
     let is_doubled = rollout.is_doubled(&facts.route);
-    if command.ends_holds() || !is_doubled || facts.writing.known == 0 {
+    let is_planned = is_doubled && !command.ends_holds();
+    if is_planned {
+        rows_are_equal(rollout, after, facts)?;
+    }
+    if facts.writing.has_let_go() {
+        return Ok(None);
+    }
+    if !is_planned || facts.writing.known == 0 {
         after.data.generation += 1;
         return Ok(None);
     }
@@ -68,9 +77,17 @@ pub(super) fn judge(
     Ok(Some(held))
 }
 
-/// Why the next step of a ramp cannot be taken now, if it moves keys; `None` where it can.
-pub(super) fn waits(rollout: &Rollout, facts: &Facts) -> Option<String> {
-    if !rollout.is_doubled(&facts.route) || facts.writing.known == 0 {
+/// Why the next step of a ramp, which is this share, cannot be taken now; `None` where it can.
+pub(super) fn waits(rollout: &Rollout, percent: Percent, facts: &Facts) -> Option<String> {
+    if !rollout.is_doubled(&facts.route) {
+        return None;
+    }
+    let mut next = rollout.clone();
+    next.setting = Setting::Ramp { percent };
+    if let Err(refusal) = rows_are_equal(rollout, &next, facts) {
+        return Some(refusal.to_string());
+    }
+    if facts.writing.known == 0 {
         return None;
     }
     if let Some(hold) = &rollout.data.hold {
@@ -107,6 +124,51 @@ pub(super) fn may_double(rollout: &Rollout, mirror: Mirror, facts: &Facts) -> Re
             rollout.route, rollout.environment
         ))),
     }
+}
+
+/// A key moves only when both stores have the same row of it.
+fn rows_are_equal(rollout: &Rollout, after: &Rollout, facts: &Facts) -> Result<(), Refusal> {
+    let writing = &facts.writing;
+    if writing.unequal.is_empty() {
+        return Ok(());
+    }
+    let (now, then) = (table(rollout, facts), table(after, facts));
+    let path = |table: &Option<Table>, key: &str| {
+        let route = rollout.route.as_str();
+        let table = table.as_ref();
+        table.map(|table| decide(table, route, &Overrides::none(), Some(key)).path)
+    };
+    let keys = writing.unequal.iter();
+    let moving = keys.filter(|key| path(&now, key) != path(&then, key));
+    let moving = moving.count();
+    if moving == 0 && !writing.more_unequal {
+        return Ok(());
+    }
+    let (route, environment) = (&rollout.route, &rollout.environment);
+    let count = match writing.more_unequal {
+        true => format!("more than {}", writing.unequal.len()),
+        false => moving.to_string(),
+    };
+    Err(Refusal::FlipBlocked(format!(
+        "keys that would move have repairs that are not resolved ({count}): their rows may differ \
+         between the two stores of `{route}` in {environment}; wait until they are repaired, or see \
+         what is to be done (switchover repairs list {route} {environment}); a halt works at once"
+    )))
+}
+
+/// What the SDK decides by, of this route alone: a route that is doubled requires nothing.
+fn table(rollout: &Rollout, facts: &Facts) -> Option<Table> {
+    let spec = &facts.route.spec;
+    let published = switchover::Rollout {
+        setting: rollout.setting,
+        halted: rollout.halt.is_some(),
+        include: rollout.include.clone(),
+        exclude: rollout.exclude.clone(),
+        ramp_group: spec.ramp_group.clone().map(Box::from),
+        ..switchover::Rollout::at(spec.flag.clone(), rollout.stage)
+    };
+    let entries = [(rollout.route.clone(), Entry::Known(Arc::new(published)))];
+    Table::new(Source::Live, facts.environment.kind, entries.into()).ok()
 }
 
 fn nobody_vanished(rollout: &Rollout, writing: &Writing) -> Result<(), Refusal> {

@@ -87,8 +87,10 @@ impl Outlook {
             }
             waits.extend(guards(facts, ramp.is_running()));
         }
-        if matches!(next, Some(Move::Enter(_))) {
-            let waiting = flipping::waits(rollout, facts);
+        if let Some(Move::Enter(step)) = next
+            && let Some(step) = ramp.steps.get(step)
+        {
+            let waiting = flipping::waits(rollout, step.percent, facts);
             waits.extend(waiting.map(|detail| Wait::Flip { detail }));
         }
         let stands = rollout.halt.is_some() || !rollout.is_on_ramp();

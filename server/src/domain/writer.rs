@@ -84,6 +84,10 @@ pub struct Writing {
     pub vanished: u64,
     /// Some of those.
     pub silent: Vec<Silent>,
+    /// Keys whose rows may differ: with a repair that is not resolved.
+    pub unequal: Vec<String>,
+    /// Whether there are more of them than are named.
+    pub more_unequal: bool,
     /// Whether all have let go of the keys that move.
     let_go: bool,
 }
@@ -107,7 +111,17 @@ impl Writing {
             known,
             vanished,
             silent,
-            let_go: false,
+            ..Writing::default()
+        }
+    }
+
+    /// The same with the keys whose rows may differ, and whether there are more of them.
+    #[must_use]
+    pub fn with_unequal(self, unequal: Vec<String>, more_unequal: bool) -> Writing {
+        Writing {
+            unequal,
+            more_unequal,
+            ..self
         }
     }
 

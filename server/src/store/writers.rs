@@ -19,6 +19,9 @@ use crate::store::{StoreError, Tx};
 /// How many of those that have vanished are named.
 const NAMED: i64 = 5;
 
+/// How many keys whose rows may differ are looked at one by one; with more, none moves.
+const MOST_UNEQUAL: usize = 1_000;
+
 const KEY: [&str; 3] = ["environment", "route", "instance"];
 const COLUMNS: [&str; 14] = [
     "environment",
@@ -115,11 +118,15 @@ impl Tx<'_> {
                 })
             })
             .collect::<Result<_, StoreError>>()?;
-        Ok(Writing::of(
+        let mut unequal = self.unresolved_keys((route, environment), MOST_UNEQUAL + 1)?;
+        let more_unequal = unequal.len() > MOST_UNEQUAL;
+        unequal.truncate(MOST_UNEQUAL);
+        let writing = Writing::of(
             counted("writers", number)?,
             counted("writers", number_vanished)?,
             silent,
-        ))
+        );
+        Ok(writing.with_unequal(unequal, more_unequal))
     }
 
     /// The processes that write a route, also those that were declared gone, by identity.

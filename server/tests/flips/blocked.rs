@@ -7,6 +7,7 @@ on_both_engines!(
     who_joins_during_a_hold_is_waited_for,
     while_it_is_under_way_nothing_else_changes,
     requirements_move_no_keys_unannounced,
+    a_key_with_a_repair_does_not_move,
 );
 
 fn who_has_vanished_blocks_until_declared_gone(engine: Engine) {
@@ -144,4 +145,49 @@ fn requirements_move_no_keys_unannounced(engine: Engine) {
     assert_eq!(refused.code(409), "invalid_transition");
     app.bring("base", &["dev"], "mandatory");
     mirror(&app, 100).expect(200);
+}
+
+/// Which keys move is decided as the SDK decides; the others may have repairs.
+fn a_key_with_a_repair_does_not_move(engine: Engine) {
+    let app = App::start(engine);
+    let key = doubled(&app);
+    let seed = switchover::Seed::of("save");
+    let bucket = |key: &str| switchover::bucket(seed, key.as_bytes());
+    let mut names = (0..1_000).map(|number| format!("k{number}"));
+    let low = names.find(|name| bucket(name) < 20_000).unwrap();
+    let high = names.find(|name| bucket(name) > 50_000).unwrap();
+    let tell = |key_told: &str, state: &str| {
+        let repair = json!({
+            "key": key_told, "written": "old", "cause": "failed", "state": state, "attempts": 1,
+        });
+        report(&app, &key, "a", json!({ "repairs": [repair] })).expect(200);
+    };
+    tell(&high, "open");
+    ramp(&app, 30).expect(202);
+    lets_go(&app, &key, "a", 1);
+    assert_eq!(ended(&app)["exposure_percent"], 30);
+    let refused = ramp(&app, 100);
+    assert_eq!(refused.code(409), "flip_blocked");
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.contains("(1)") && detail.contains("switchover repairs"),
+        "{detail}"
+    );
+    // One that is told of while the flip is announced keeps it from being made.
+    ramp(&app, 0).expect(202);
+    tell(&low, "open");
+    lets_go(&app, &key, "a", 2);
+    let after = ended(&app);
+    assert_eq!(
+        (&after["exposure_percent"], &after["last_flip"]["outcome"]),
+        (&json!(30), &json!("abandoned"))
+    );
+    // A halt waits for no repair.
+    order(&app, Who::OPERATOR, "halt").expect(200);
+    order(&app, Who::OPERATOR, "resume").expect(409);
+    tell(&low, "resolved");
+    tell(&high, "resolved");
+    order(&app, Who::OPERATOR, "resume").expect(202);
+    lets_go(&app, &key, "a", 4);
+    assert_eq!(ended(&app)["halted"], false);
 }
