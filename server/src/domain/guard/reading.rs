@@ -144,7 +144,8 @@ impl Gathered {
             Gathered::Hourly(hourly) => {
                 for reported in reports {
                     let counts = &reported.counts;
-                    if counts.role == Role::Authoritative && counts.comparisons > 0 {
+                    // In whichever row: the path that ran beside the call has counted it.
+                    if counts.comparisons > 0 {
                         taken = true;
                         let cell = cells.of(&reported.instance);
                         hourly.take(second, cell, counts.comparisons, counts.mismatches);

@@ -78,7 +78,7 @@ impl Report {
     }
 
     pub(super) fn compared(&mut self, comparisons: u64, mismatches: u64) {
-        let row = self.row(Path::Old, Role::Authoritative);
+        let row = self.row(Path::New, Role::Mirror);
         row.comparisons += comparisons;
         row.mismatches += mismatches;
     }
