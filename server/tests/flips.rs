@@ -25,6 +25,7 @@ on_both_engines!(
     what_moves_no_key_is_not_announced,
     lost_and_repeated_reports,
     a_promotion_is_announced_with_its_approvals,
+    what_is_announced_is_judged_again,
 );
 
 /// A data route `save` at opt_in in dev, of which no key is new yet, doubled; the SDK key of dev.
@@ -305,4 +306,55 @@ fn a_promotion_is_announced_with_its_approvals(engine: Engine) {
     assert_eq!(held.expect(202).json()["rollout"]["stage"], "opt_out");
     lets_go(&app, &key, "a", 2);
     assert_eq!(ended(&app)["stage"], "ready_for_testing");
+}
+
+/// A promotion counts its approvals when it is made, and is made as its promoter's.
+fn what_is_announced_is_judged_again(engine: Engine) {
+    let app = App::start(engine);
+    let policy =
+        json!({ "name": "seen", "gates": { "opt_in": [{ "gate": "approval", "count": 1 }] } });
+    let body = json!({ "policy": policy, "reason": "test" });
+    app.post(Who::ADMIN, "policies", &body).expect(201);
+    app.route_with("save", json!({ "operation": "write", "policy": "seen" }));
+    mirror(&app, 100).expect(200);
+    let key = app.sdk_key("dev");
+    joins(&app, &key, "a");
+    let promote = || app.promote(Who::MAINTAINER, "save", "dev", "opt_in");
+    assert_eq!(promote().code(409), "gates_not_met");
+    let approval = json!({ "to": "opt_in", "comment": "test" });
+    let path = at("save", "dev", "approvals");
+    app.post(Who::APPROVER, &path, &approval).expect(201);
+    let held = promote().expect(202).json();
+    assert_eq!(
+        (
+            &held["rollout"]["stage"],
+            &held["rollout"]["hold"]["action"]
+        ),
+        (&json!("ready_for_testing"), &json!("promote"))
+    );
+    // What it was allowed by is gone when all have let go.
+    let patched = json!({ "endpoint": "gear.Store/Other", "reason": "test" });
+    patch(&app, "save", &patched).expect(200);
+    lets_go(&app, &key, "a", 1);
+    let after = ended(&app);
+    assert_eq!(after["stage"], "ready_for_testing");
+    assert_eq!(after["last_flip"]["outcome"], "abandoned");
+    let detail = after["last_flip"]["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("approval"), "{detail}");
+
+    app.post(Who::APPROVER, &path, &approval).expect(201);
+    promote().expect(202);
+    lets_go(&app, &key, "a", 2);
+    let after = ended(&app);
+    assert_eq!(
+        (&after["stage"], &after["exposure_percent"]),
+        (&json!("opt_in"), &json!(100))
+    );
+    let entry = app.get("audit?limit=1&route=save").expect(200).json()["items"][0].clone();
+    assert_eq!(
+        (&entry["action"], &entry["by"]),
+        (&json!("promote"), &json!(Who::MAINTAINER.1))
+    );
+    assert_eq!(entry["after"]["gates"][0]["state"], "pass", "{entry}");
+    app.assert_audit_intact();
 }

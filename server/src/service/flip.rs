@@ -1,6 +1,7 @@
 //! Flips that are under way: made when every process has let go of the keys that move, else given up
 //! at their deadline. Any node may end one; the rollout's lock and the generation have it ended once.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use serde_json::json;
@@ -31,8 +32,10 @@ impl Services {
         }
     }
 
-    /// Ends what this node has announced and whose time is over. Cheap when it has announced nothing.
-    pub fn settle_announced(&self) {
+    /// Ends what this node has announced and whose time is over; whether all of it could be looked at.
+    /// Cheap when it has announced nothing.
+    pub fn settle_announced(&self) -> bool {
+        let mut is_well = true;
         let announced: Vec<Target> = self.announced().iter().cloned().collect();
         for target in announced {
             match self.settle(&target) {
@@ -40,9 +43,13 @@ impl Services {
                 Ok(true) => {
                     self.announced().remove(&target);
                 }
-                Err(failure) => told(&target, &failure),
+                Err(failure) => {
+                    is_well = false;
+                    told(&target, &failure);
+                }
             }
         }
+        is_well
     }
 
     /// Ends every flip whose time is over, whichever node has announced it.
@@ -86,7 +93,7 @@ impl Services {
         let why = match &found.verdict {
             Verdict::Wait(_) => return Ok(false),
             Verdict::Go => match self.make(target, &found) {
-                Ok(()) => return Ok(true),
+                Ok(is_over) => return Ok(is_over),
                 Err(Failure::Store(error)) => return Err(Failure::Store(error)),
                 // What was allowed when it was announced is not any more.
                 Err(refused) => refused.to_string(),
@@ -97,8 +104,9 @@ impl Services {
         Ok(true)
     }
 
-    /// Makes a flip as whoever ordered it, judged anew by what is known now.
-    fn make(&self, target: &Target, found: &UnderWay) -> Result<(), Failure> {
+    /// Makes a flip as whoever ordered it, judged anew by what is known now. Whether it is over: where a
+    /// process has joined meanwhile, it is not.
+    fn make(&self, target: &Target, found: &UnderWay) -> Result<bool, Failure> {
         let hold = &found.hold;
         let ctx = Ctx::of(hold.actor.clone());
         let change = Change {
@@ -109,20 +117,23 @@ impl Services {
             cascade: false,
         };
         let observed = self.observe_change(&ctx, &change)?;
+        let is_over = Cell::new(true);
         self.change(&ctx, &unanswered, |work| {
             work.observed = observed;
             work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
             let now = work.now;
-            // Somebody was faster, or a process has joined.
-            match under_way(work.tx, target, now)? {
-                Some(again) if again.generation == found.generation => match again.verdict {
-                    Verdict::Go => finish_held(work, target),
-                    _ => Ok(()),
-                },
-                _ => Ok(()),
+            // Somebody may have been faster.
+            let again = under_way(work.tx, target, now)?;
+            let Some(again) = again.filter(|again| again.generation == found.generation) else {
+                return Ok(());
+            };
+            if again.verdict == Verdict::Go {
+                return finish_held(work, target);
             }
-        })
-        .map(drop)
+            is_over.set(false);
+            Ok(())
+        })?;
+        Ok(is_over.get())
     }
 
     /// Gives a flip up, unless it has ended.

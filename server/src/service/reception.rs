@@ -18,6 +18,8 @@ const MOST_AT_ONCE: usize = 1_000;
 const GATHERING: Duration = Duration::from_millis(2);
 /// How often it is looked after flips whose time is over, when nobody reports.
 const IDLE: Duration = Duration::from_millis(20);
+/// The same while the database cannot be used.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A report was not taken; trying again helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,22 +71,27 @@ impl Reception {
 impl Receptionist {
     /// Works until it is told to stop.
     pub fn run(self) {
+        let mut idle = IDLE;
         loop {
-            let (group, stops) = self.gather();
+            let (group, stops) = self.gather(idle);
             if !group.is_empty() {
                 self.take(group);
             }
             if stops {
                 return;
             }
-            self.services.settle_announced();
+            idle = if self.services.settle_announced() {
+                IDLE
+            } else {
+                PAUSE
+            };
         }
     }
 
     /// What has come in, and whether that is all.
-    fn gather(&self) -> (Vec<Handed>, bool) {
+    fn gather(&self, idle: Duration) -> (Vec<Handed>, bool) {
         let mut group = Vec::new();
-        let mut deadline = Instant::now() + IDLE;
+        let mut deadline = Instant::now() + idle;
         while group.len() < MOST_AT_ONCE {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.receiver.recv_timeout(left) {
