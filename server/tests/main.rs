@@ -42,6 +42,8 @@ mod flips;
 mod freezes;
 mod gate_commands;
 mod gates;
+#[cfg(feature = "test-clock")]
+mod gear_operations;
 mod going_back;
 mod guard_simulation;
 mod guards;

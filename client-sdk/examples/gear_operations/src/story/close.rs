@@ -1,0 +1,95 @@
+//! Phase 4: the old store may be switched off, and every write is looked for.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::{DAY, Story};
+use crate::Failed;
+use crate::gear::Gear;
+
+/// Pieces with their ids.
+type Rows = Vec<(String, Gear)>;
+
+impl Story<'_> {
+    /// Phase 4.
+    pub(super) fn close(&mut self) -> Result<(), Failed> {
+        self.title("Phase 4: before the old store is switched off");
+        self.pass(3 * DAY)?;
+        self.until_gates(&[])?;
+        self.order_here("otto", &["promote"], &["--reason", "three days at 100 %"])?;
+        let old = self.compare_both()?;
+        self.back_up(&old)?;
+        self.tell("From here the old table may be switched off.");
+        Ok(())
+    }
+
+    /// Nobody writes for a moment: both stores must hold the same, and what was acknowledged.
+    fn compare_both(&mut self) -> Result<Rows, Failed> {
+        let application = Arc::clone(&self.application);
+        let silence = application.silence();
+        self.until("every copy has ended", |story| {
+            Ok(story.application.data.status().under_way == 0)
+        })?;
+        self.repaired()?;
+        self.consistent()?;
+        let (old, new) = (application.old.all()?, application.new.all()?);
+        drop(silence);
+        let users = self.options.users;
+        self.summary.old = application.ledger.judge(&old, users);
+        self.summary.new = application.ledger.judge(&new, users);
+        self.summary.are_equal = old == new;
+        self.tell(&format!(
+            "In a moment of silence both stores are read in full: {} rows and {} rows. Row by row \
+             they are {}.",
+            old.len(),
+            new.len(),
+            match self.summary.are_equal {
+                true => "the same",
+                false => "NOT the same",
+            }
+        ));
+        // What was waited for is no time of a write.
+        self.application.longest_write();
+        Ok(old)
+    }
+
+    /// The old store is written to a file, and read back to try.
+    fn back_up(&mut self, old: &Rows) -> Result<(), Failed> {
+        let file = self.directory.path().join("old_equipment.json");
+        fs::write(&file, serde_json::to_vec(old)?)?;
+        let restored: Rows = serde_json::from_slice(&fs::read(&file)?)?;
+        if restored != *old {
+            return Err(Failed("the backup cannot be restored".to_owned()));
+        }
+        self.tell(&format!(
+            "The old table is backed up: {} rows, read back and compared.",
+            old.len()
+        ));
+        Ok(())
+    }
+
+    /// The end: what is there, and what must be there.
+    pub(super) fn count(&mut self) -> Result<(), Failed> {
+        self.title("The count");
+        if let Some(traffic) = self.traffic.take() {
+            traffic.stop();
+        }
+        let application = Arc::clone(&self.application);
+        let rows = application.new.all()?;
+        self.summary.at_the_end = application.ledger.judge(&rows, self.options.users);
+        let [acknowledged, failed, gave_up] = application.ledger.counts();
+        let [reads, failed_reads] = application.reads();
+        let [real, told] = self.house.times();
+        let summary = &mut self.summary;
+        (summary.acknowledged, summary.failed_writes) = (acknowledged, failed);
+        summary.gave_up = gave_up;
+        (summary.reads, summary.failed_reads) = (reads, failed_reads);
+        summary.seconds = real.as_secs();
+        summary.days = told.as_secs() / DAY.as_secs();
+        summary.compression = told.as_secs() / real.as_secs().max(1);
+        let text = self.summary.to_string();
+        self.tell(&text);
+        self.client.shutdown();
+        Ok(())
+    }
+}
