@@ -85,7 +85,7 @@ fn lacking(stores: &Stores) -> Vec<(&'static str, &'static str)> {
         (
             stores.failed_repairs > 0,
             "repairs were given up",
-            "mend the cause, then: switchover repairs retry ROUTE ENVIRONMENT --reason …",
+            "mend the cause, then: switchover repairs retry ROUTE ENVIRONMENT --all --reason …",
         ),
         (
             stores.conflicts > 0,
