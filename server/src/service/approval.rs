@@ -7,9 +7,10 @@ use crate::domain::actor::Actor;
 use crate::domain::approval::{Approval, ApprovalDigest};
 use crate::domain::lifecycle::Command;
 use crate::domain::refusal::Refusal;
+use crate::service::proof::proof;
 use crate::service::rollout::{Target, expect_tag, load};
 use crate::service::shared::Shared;
-use crate::service::work::{facts, proof};
+use crate::service::work::facts;
 use crate::service::{Answer, Ctx, Failure, Render, Services};
 
 /// An approval, and whether what it approved is still what is there.

@@ -25,6 +25,7 @@ mod observed;
 mod plan;
 mod policy;
 mod preparation;
+mod proof;
 mod ramp;
 mod ramp_group;
 mod reception;

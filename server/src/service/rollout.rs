@@ -15,10 +15,11 @@ use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::text::Reason;
+use crate::service::proof::proof;
 use crate::service::ramp::outlook;
 use crate::service::shared::Shared;
 use crate::service::size::refuse_oversized;
-use crate::service::work::{Work, absent, facts, proof};
+use crate::service::work::{Work, absent, facts};
 use crate::service::{Answer, Ctx, Failure, Render, Services, epoch};
 use crate::store::{Receipt, Tx};
 
