@@ -33,10 +33,11 @@ impl Story<'_> {
         self.repaired()?;
         self.consistent()?;
         let (old, new) = (application.old.all()?, application.new.all()?);
-        drop(silence);
         let users = self.options.users;
         self.summary.old = application.ledger.judge(&old, users);
         self.summary.new = application.ledger.judge(&new, users);
+        // Before anybody writes again: what is acknowledged after that is not in these rows.
+        drop(silence);
         self.summary.are_equal = old == new;
         self.tell(&format!(
             "In a moment of silence both stores are read in full: {} rows and {} rows. Row by row \
