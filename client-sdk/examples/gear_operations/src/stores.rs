@@ -313,6 +313,16 @@ impl Store for Equipment {
         })
     }
 
+    fn raise(&self, generation: u64) -> Result<(), StoreError> {
+        self.database.in_transaction(|connection| {
+            let raised = self.fence.raise(&mut Open(connection), generation);
+            raised.map_err(|error| match error {
+                FenceError::Refused { .. } => "a raise is refused".into(),
+                FenceError::Database(error) => error.into(),
+            })
+        })
+    }
+
     fn keys_after(&self, key: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
         self.faults.strike()?;
         let limit = i64::try_from(limit)?;

@@ -31,7 +31,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Tells it.
 pub(crate) fn tell(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Summary, Failed> {
     let mut story = prepare::prepare(options, say)?;
-    let told = story.to_the_end();
+    let told = story.run();
     if told.is_err() {
         let complaints = story.house.complaints();
         if !complaints.is_empty() {
@@ -55,7 +55,7 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn to_the_end(&mut self) -> Result<(), Failed> {
+    fn run(&mut self) -> Result<(), Failed> {
         self.double_writing()?;
         self.backfill()?;
         self.ramp_up()?;

@@ -157,6 +157,8 @@ fn stamp(gear: &Option<Gear>) -> Option<u64> {
     gear.as_ref().and_then(Gear::stamp)
 }
 
+type Work = fn(&Application, &mut Dice);
+
 impl Traffic {
     /// Starts the threads.
     ///
@@ -171,8 +173,7 @@ impl Traffic {
             application: Arc::clone(application),
             threads: Vec::new(),
         };
-        let work: [(u64, fn(&Application, &mut Dice)); 2] =
-            [(writers, Application::write), (readers, Application::read)];
+        let work: [(u64, Work); 2] = [(writers, Application::write), (readers, Application::read)];
         for (kind, (threads, work)) in (0..).zip(work) {
             for n in 0..threads {
                 let application = Arc::clone(application);

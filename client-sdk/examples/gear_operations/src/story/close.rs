@@ -3,7 +3,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::{DAY, Story};
+use serde_json::Value;
+
+use super::{DAY, ROUTE, Story};
 use crate::Failed;
 use crate::gear::Gear;
 
@@ -19,7 +21,58 @@ impl Story<'_> {
         self.order_here("otto", &["promote"], &["--reason", "three days at 100 %"])?;
         let old = self.compare_both()?;
         self.back_up(&old)?;
-        self.tell("From here the old table may be switched off.");
+        self.old_store_off()?;
+        self.mandatory()
+    }
+
+    /// The point of no return.
+    fn old_store_off(&mut self) -> Result<(), Failed> {
+        self.order_here(
+            "otto",
+            &["evidence", "add"],
+            &[
+                "--kind",
+                "backup",
+                "--verdict",
+                "pass",
+                "--link",
+                "https://backups.example.com/old_equipment.json",
+                "--summary",
+                "read back and compared, row by row",
+            ],
+        )?;
+        self.order_here(
+            "otto",
+            &["mirror"],
+            &[
+                "--read",
+                "0",
+                "--write",
+                "0",
+                "--reason",
+                "30 days without the old store",
+            ],
+        )?;
+        self.tell("From here on only the backup leads back: the old table may be switched off.");
+        Ok(())
+    }
+
+    /// The last stage: nobody can take the old path any more.
+    fn mandatory(&mut self) -> Result<(), Failed> {
+        let plan = self.house.look(&["plan", "show", ROUTE])?;
+        let mut steps = Vec::new();
+        open_steps(&plan, &mut steps);
+        for step in steps {
+            self.order("otto", &["plan", "check", ROUTE, &step, "--reason", "done"])?;
+        }
+        self.pass(30 * DAY)?;
+        self.order_here(
+            "mia",
+            &["approve"],
+            &["--comment", "30 days, nothing missed"],
+        )?;
+        self.until_gates(&[])?;
+        self.order_here("otto", &["promote"], &["--reason", "30 days at 100 %"])?;
         Ok(())
     }
 
@@ -92,5 +145,20 @@ impl Story<'_> {
         self.tell(&text);
         self.client.shutdown();
         Ok(())
+    }
+}
+
+/// The ids of the steps that are not done, wherever they are in the plan.
+fn open_steps(value: &Value, found: &mut Vec<String>) {
+    let id = value.get("id").and_then(Value::as_str);
+    let is_open = value.get("done").and_then(Value::as_bool) == Some(false);
+    if let (Some(id), true) = (id, is_open) {
+        found.push(id.to_owned());
+    }
+    for field in ["sections", "steps"] {
+        let below = value.get(field).and_then(Value::as_array);
+        for step in below.into_iter().flatten() {
+            open_steps(step, found);
+        }
     }
 }
