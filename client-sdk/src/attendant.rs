@@ -24,6 +24,8 @@ use crate::writers::{ConsistencyOrder, MOST_KEYS, WriterAnswer, WriterReport};
 const PERIOD: Duration = Duration::from_secs(5);
 /// How long changes of repairs are gathered.
 const GATHERING: Duration = Duration::from_millis(50);
+/// Reports with repairs before a goodbye, at most: a spool's worth.
+const MOST_FAREWELLS: usize = 100;
 /// How often contact is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// The most bytes of keys in a report: each may be escaped to six on the wire.
@@ -101,8 +103,11 @@ struct Report {
     message: WriterReport,
     /// The revision that the process decided by.
     revision: Option<u64>,
-    repairs: Vec<(Arc<Keeper>, Vec<(u64, Kept)>)>,
+    repairs: Vec<(Arc<Keeper>, Untold)>,
 }
+
+/// Repairs with the change of each that the server is told.
+type Untold = Vec<(u64, Kept)>;
 
 impl Attendant {
     fn run(&mut self) {
@@ -252,6 +257,7 @@ impl Attendant {
                 keeper.list_recent(|_, _| true);
             }
             keeper.adoption_told();
+            keeper.is_known_now();
             keeper.told(repairs, was_current);
         }
         if answer.was_gone {
@@ -295,10 +301,21 @@ impl Attendant {
     /// Reports for the last time; with a goodbye where nothing is under way any more.
     fn say_goodbye(&mut self) {
         let keepers = self.engine.keepers();
-        let ends = keepers
+        // Whoever stays has to know all that is left to be made equal; and nobody is forgotten before.
+        let is_untold = |keeper: &Arc<Keeper>| keeper.untold_since().is_some();
+        for _ in 0..MOST_FAREWELLS {
+            let told = catch_unwind(AssertUnwindSafe(|| self.report(false)));
+            if !told.unwrap_or(false) || !keepers.iter().any(is_untold) {
+                break;
+            }
+        }
+        let has_ended = |keeper: &Arc<Keeper>| keeper.gate().standing().under_way == 0;
+        if keepers
             .iter()
-            .all(|keeper| keeper.gate().standing().under_way == 0);
-        let _ = catch_unwind(AssertUnwindSafe(|| self.report(ends)));
+            .all(|keeper| has_ended(keeper) && !is_untold(keeper))
+        {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.report(true)));
+        }
     }
 
     fn wait_after(&mut self, failure: &Failure) {

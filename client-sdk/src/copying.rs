@@ -56,7 +56,7 @@ impl Copying {
 
     /// Has it made on another thread, or leaves a repair.
     pub(crate) fn hand_over(self, engine: &Engine) {
-        let late: Arc<dyn Late> = Arc::clone(&self.watched) as Arc<dyn Late>;
+        let late: Arc<dyn Late> = Arc::<Watched>::clone(&self.watched);
         // When that has passed, the key counts as one to be repaired.
         let deadline = self.watched.offered + engine.settings().mirroring.deadline;
         if let Some(copies) = engine.copies() {
@@ -69,6 +69,13 @@ impl Copying {
         let lease = &self.lease;
         let keeper = lease.keeper();
         let began = keeper.event();
+        // The write may have taken long: whoever is cut off by now may take the wrong store for the
+        // authority, and what has moved must not be overwritten. The repair looks which it is.
+        if !keeper.is_in_contact() || lease.has_moved() {
+            self.is_done = true;
+            keeper.repair(self.watched.kept(Cause::AtRisk), self.intent);
+            return;
+        }
         let copied = lease.copy();
         let outcome = match &copied {
             Ok(_) => Outcome::Success,

@@ -4,23 +4,21 @@
 //! Flips wait for every process that is known to write. Some writes nobody can wait for: those of a
 //! process that was stopped for longer than anybody believed it to live, was declared gone, and wakes up
 //! amid a write; and those of a halt, which waits for nobody. With a fence the store itself refuses
-//! them: the first write of a newer generation raises what the store has seen, and from then on no older
-//! one gets in.
+//! them, once the SDK has raised it ([`Store::raise`](crate::Store::raise)): after each flip, and after
+//! each change that moved keys without one.
 //!
 //! What it closes, and why:
 //!
-//! - *An old write commits after the first new one.* The old one reads the fence in its own
+//! - *An old write commits after the fence was raised.* The old one reads the fence in its own
 //!   transaction, under a lock that it shares with other writes and that raising excludes. So either its
 //!   commit is before the raise, and whoever raised sees its row; or it reads the raised generation and
 //!   is refused.
-//! - *Two writes raise at once.* Raising writes only where the stored generation is lower, so the
-//!   higher one stays whichever comes last; and whoever raises holds no shared lock, so they do not wait
-//!   for each other for ever.
 //! - *The process checks, sleeps, and writes.* Check and write are one transaction: there is no between.
+//! - *Writes that are under way while keys move.* None of them is refused: a fence is raised only when
+//!   every known process has ended what it began before the hold, and began anew by the new generation.
 //!
-//! A process raises the fences of both stores before it lets go of keys for a flip, and after every halt
-//! ([`Store::raise`](crate::Store::raise)). What it does not close: between a halt and the first process
-//! that hears of it, the stores cannot know of the new generation, and an older write gets in.
+//! What it does not close: the moment between a flip, or a halt, and the raise. A process that hears of
+//! it raises the fences of both stores at once; until the first one has, an older write gets in.
 
 use std::fmt;
 
@@ -83,8 +81,9 @@ pub enum Dialect {
 /// # let mut database = BTreeMap::new();
 /// let fence = Fence::new("gear", Dialect::Sqlite);
 /// let mut transaction = Transaction(&mut database); // BEGIN IMMEDIATE
-/// fence.check(&mut transaction, 3).unwrap();
-/// // … the write itself, and COMMIT.
+/// fence.check(&mut transaction, 2).unwrap();
+/// // … the write itself, and COMMIT. Later, in a transaction of its own:
+/// fence.raise(&mut transaction, 3).unwrap();
 /// assert!(matches!(fence.check(&mut transaction, 2), Err(FenceError::Refused { seen: 3 })));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,11 +147,12 @@ impl Fence {
         }
     }
 
-    /// Lets a write of this generation pass, within its transaction and before it writes. Where it is
-    /// the first of its generation, older ones are refused from then on, once it commits.
+    /// Lets a write of this generation pass, within its transaction and before it writes. It refuses
+    /// nobody else: that is for [`raise`](Fence::raise), when nobody who is known writes by an older
+    /// generation any more.
     ///
     /// # Errors
-    /// When the store has seen a higher generation: nothing of the write may be committed. And those of
+    /// When the fence was raised to a higher generation: nothing of the write may be committed. And those of
     /// the database.
     pub fn check<C: FenceConnection>(
         &self,
@@ -161,24 +161,19 @@ impl Fence {
     ) -> Result<(), FenceError<C::Error>> {
         // Generations are counted one by one: no database lives to see that many.
         let own = i64::try_from(generation).unwrap_or(i64::MAX);
-        let seen = self.read(transaction, Fence::READ)?;
-        self.compare(seen, own)?;
-        if seen.is_none_or(|seen| seen < own) {
-            // Without the shared lock, with which two of them would wait for each other for ever.
+        let sql = match self.dialect {
+            Dialect::Sqlite => Fence::READ,
+            Dialect::Postgres => Fence::READ_SHARED,
+        };
+        let mut seen = self.read(transaction, sql)?;
+        if seen.is_none() {
+            // A row to lock, so that whoever raises it waits for this write.
             transaction
-                .raise(Fence::RAISE, &self.route, own)
+                .raise(Fence::RAISE, &self.route, 0)
                 .map_err(FenceError::Database)?;
-            // Another may have raised it further while this one waited to.
-            let seen = self.read(transaction, Fence::READ)?;
-            return self.compare(seen, own);
+            seen = self.read(transaction, sql)?;
         }
-        match self.dialect {
-            Dialect::Sqlite => Ok(()),
-            Dialect::Postgres => {
-                let seen = self.read(transaction, Fence::READ_SHARED)?;
-                self.compare(seen, own)
-            }
-        }
+        self.compare(seen, own)
     }
 
     /// Has everything of a lower generation refused from now on, in a transaction of its own: what a
@@ -225,8 +220,6 @@ mod tests {
     #[derive(Default)]
     struct Database {
         generations: BTreeMap<String, i64>,
-        /// Is raised by somebody else between the two looks.
-        raised_meanwhile: Option<i64>,
         statements: Vec<String>,
     }
 
@@ -241,23 +234,23 @@ mod tests {
         fn raise(&mut self, sql: &str, route: &str, generation: i64) -> Result<(), String> {
             self.statements.push(sql.to_owned());
             let present = self.generations.entry(route.to_owned()).or_default();
-            *present = (*present)
-                .max(generation)
-                .max(self.raised_meanwhile.unwrap_or(0));
+            *present = (*present).max(generation);
             Ok(())
         }
     }
 
     #[test]
-    fn a_write_of_a_lower_generation_is_refused_and_of_a_higher_one_seen() {
+    fn a_write_of_a_lower_generation_is_refused_once_the_fence_is_raised() {
         let mut database = Database::default();
         let fence = Fence::new("gear", Dialect::Postgres);
-        for generation in [0, 1, 1, 3] {
+        for generation in [0, 3, 1, 2] {
             assert_eq!(fence.check(&mut database, generation), Ok(()));
         }
+        fence.raise(&mut database, 3).unwrap();
+        fence.raise(&mut database, 2).unwrap();
         let refused = fence.check(&mut database, 2);
         assert_eq!(refused, Err(FenceError::Refused { seen: 3 }));
-        assert_eq!(database.generations["gear"], 3);
+        assert_eq!(fence.check(&mut database, 3), Ok(()));
         assert_eq!(
             Fence::new("other", Dialect::Postgres).check(&mut database, 1),
             Ok(())
@@ -265,22 +258,17 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_overtaken_while_it_raises_is_refused() {
-        let mut database = Database {
-            raised_meanwhile: Some(9),
-            ..Database::default()
-        };
-        let refused = Fence::new("gear", Dialect::Sqlite).check(&mut database, 5);
-        assert_eq!(refused, Err(FenceError::Refused { seen: 9 }));
-    }
-
-    #[test]
-    fn most_writes_only_read_and_share_their_lock() {
+    fn a_check_has_a_row_to_lock() {
         let mut database = Database::default();
         let fence = Fence::new("gear", Dialect::Postgres);
-        fence.check(&mut database, 1).unwrap();
-        database.statements.clear();
-        fence.check(&mut database, 1).unwrap();
-        assert_eq!(database.statements, [Fence::READ, Fence::READ_SHARED]);
+        fence.check(&mut database, 7).unwrap();
+        assert_eq!(database.generations["gear"], 0);
+        let last = database.statements.last().unwrap();
+        assert!(last.ends_with("FOR SHARE"), "{last}");
+        let mut file = Database::default();
+        Fence::new("gear", Dialect::Sqlite)
+            .check(&mut file, 7)
+            .unwrap();
+        assert!(!file.statements.iter().any(|sql| sql.contains("FOR SHARE")));
     }
 }

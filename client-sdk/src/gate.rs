@@ -32,6 +32,8 @@ pub(crate) struct Gate {
 struct Inner {
     authority: Authority,
     deciding: Deciding,
+    /// See [`Standing::moved`].
+    moved: u64,
     /// Futures that wait for a key to have moved, and for how long.
     waiters: BTreeMap<u64, (Waker, Instant)>,
     next_waiter: u64,
@@ -82,15 +84,20 @@ pub(crate) struct Standing {
     /// The generation whose hold nothing that is under way keeps waiting.
     pub(crate) drained: Option<u64>,
     pub(crate) under_way: u64,
+    /// The generation with which keys last moved, as far as this process has seen: nobody who is
+    /// known writes by an older one any more. 0 before.
+    pub(crate) moved: u64,
 }
 
 impl Gate {
     pub(crate) fn new(route: &str, state: Arc<State>) -> Gate {
         let deciding = Deciding::new(route, state);
+        let form = deciding.form(route);
         Gate {
             inner: Mutex::new(Inner {
-                authority: Authority::new(deciding.form(route)),
+                authority: Authority::new(form),
                 deciding,
+                moved: settled(form),
                 waiters: BTreeMap::new(),
                 next_waiter: 0,
                 busy: BTreeMap::new(),
@@ -105,9 +112,19 @@ impl Gate {
     pub(crate) fn apply(&self, state: &Arc<State>) -> (Shift, bool) {
         let deciding = Deciding::new(&self.route, Arc::clone(state));
         let mut inner = self.lock();
-        let before = inner.authority.form().generation;
+        let (before, was_held) = (
+            inner.authority.form().generation,
+            inner.authority.form().held,
+        );
         let shift = inner.authority.apply(deciding.form(&self.route));
         let is_at_risk = shift != Shift::None && inner.authority.is_at_risk(before);
+        let is_made = shift == Shift::Released && inner.deciding.leads_to(&deciding, &self.route);
+        if is_made || shift == Shift::Unplanned {
+            inner.moved = settled(inner.authority.form());
+        } else if was_held && shift == Shift::Held {
+            // How the hold before ended went unheard.
+            inner.moved = before;
+        }
         inner.deciding = deciding;
         let waiters = std::mem::take(&mut inner.waiters);
         drop(inner);
@@ -258,12 +275,18 @@ impl Gate {
             form: inner.authority.form(),
             drained: inner.authority.drained(),
             under_way: inner.authority.under_way(),
+            moved: inner.moved,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The generation that is no hold's.
+fn settled(form: Form) -> u64 {
+    form.generation.saturating_sub(u64::from(form.held))
 }
 
 impl Inner {
@@ -288,6 +311,16 @@ impl Deciding {
             overrides: Overrides::none(),
             state,
         }
+    }
+
+    /// Whether the flip that this announces was made, and not given up.
+    fn leads_to(&self, after: &Deciding, route: &str) -> bool {
+        let flipped = self.rollout(route).and_then(Rollout::flipped);
+        let (Some(wanted), Some(after)) = (flipped, after.rollout(route)) else {
+            return false;
+        };
+        (wanted.stage, wanted.setting, wanted.halted) == (after.stage, after.setting, after.halted)
+            && (wanted.include, wanted.exclude) == (after.include.clone(), after.exclude.clone())
     }
 
     fn rollout(&self, route: &str) -> Option<&Rollout> {
@@ -326,7 +359,7 @@ fn is_mirrored(route: &str, rollout: &Rollout, key: &str, path: Path) -> bool {
 /// What a table becomes when the route's flip is made alone, and when all flips under way are: routes
 /// that it requires may flip with it.
 fn next(table: &Table, route: &str) -> Vec<Table> {
-    if !table.rollout(route).is_some_and(|own| own.hold.is_some()) {
+    if table.rollout(route).is_none_or(|own| own.hold.is_none()) {
         return Vec::new();
     }
     let flipped = |only: Option<&str>| {

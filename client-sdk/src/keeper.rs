@@ -51,6 +51,8 @@ pub(crate) struct Keeper {
     /// The generation that the stores' fences were raised to, and whether that is being done.
     raised: AtomicU64,
     is_raising: AtomicBool,
+    /// Whether the server has answered a report that names this route: before, no flip waits for it.
+    is_known: AtomicBool,
     /// The order of the consistency run that is under way.
     comparing: Mutex<Option<String>>,
     recent: Mutex<Recent>,
@@ -87,6 +89,7 @@ impl Keeper {
             adopted: Mutex::new(opened.left_over.instances),
             raised: AtomicU64::new(0),
             is_raising: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
             comparing: Mutex::default(),
             recent: Mutex::default(),
             around,
@@ -110,7 +113,8 @@ impl Keeper {
     }
 
     pub(crate) fn is_in_contact(&self) -> bool {
-        self.around.contact.is_there()
+        let is_known = !self.around.has_server || self.is_known.load(Ordering::Relaxed);
+        is_known && self.around.contact.is_there()
     }
 
     pub(crate) fn wait_for_contact(&self, timeout: Duration) -> bool {
@@ -135,23 +139,19 @@ impl Keeper {
         self.around.attendant.ring();
     }
 
-    /// Whether the stores' fences are as high as the generation by which this process decides.
+    /// Whether the stores' fences are as high as they may be.
     fn has_raised(&self) -> bool {
-        let generation = self.gate.standing().form.generation;
-        !self.pair.is_fenced() || self.raised.load(Ordering::Relaxed) >= generation
+        !self.pair.is_fenced() || self.raised.load(Ordering::Relaxed) >= self.gate.standing().moved
     }
 
-    /// The right to raise the fences, where that is to be done and nobody does it. In a hold that is
-    /// once what began before it has ended: else the fence would refuse this process's own writes.
+    /// The right to raise the fences, where that is to be done and nobody does it.
     pub(crate) fn begin_raising(&self) -> bool {
-        let standing = self.gate.standing();
-        let may = !standing.form.held || standing.drained.is_some();
-        may && !self.has_raised() && !self.is_raising.swap(true, Ordering::Relaxed)
+        !self.has_raised() && !self.is_raising.swap(true, Ordering::Relaxed)
     }
 
     /// Raises the stores' fences, so that whoever decides by an older generation is refused.
     pub(crate) fn raise(&self) {
-        let generation = self.gate.standing().form.generation;
+        let generation = self.gate.standing().moved;
         let raised = catch_unwind(AssertUnwindSafe(|| self.pair.raise(generation)));
         if let Ok(Ok(())) = raised {
             self.raised.fetch_max(generation, Ordering::Relaxed);
@@ -197,9 +197,6 @@ impl Keeper {
     /// Ends it, for a [`Lease`].
     pub(crate) fn end(&self, begun: Begun) {
         if self.gate.end(begun) {
-            if !self.has_raised() {
-                self.around.mender.ring();
-            }
             self.around.attendant.ring();
         }
     }

@@ -21,6 +21,7 @@ pub(crate) fn start(engine: Arc<Engine>, around: Arc<Around>) -> std::io::Result
         around,
         chance: Chance::default(),
         full: Instant::now(),
+        turn: 0,
     };
     let started = thread::Builder::new().name("switchover-repairs".to_owned());
     started.spawn(move || mender.run()).map(drop)
@@ -32,6 +33,7 @@ struct Mender {
     chance: Chance,
     /// When a second's attempts may be made at once again.
     full: Instant,
+    turn: usize,
 }
 
 impl Mender {
@@ -51,7 +53,12 @@ impl Mender {
     /// Does what is due, and says when the next look is.
     fn round(&mut self, now: Instant) -> Instant {
         let mut next = now + LONGEST_SLEEP;
-        for keeper in self.engine.keepers() {
+        // Another route is first each time: the repairs of one do not hold up all others.
+        let mut keepers = self.engine.keepers();
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn.checked_rem(keepers.len()).unwrap_or(0);
+        keepers.rotate_left(first);
+        for keeper in keepers {
             let due = keeper.gate().wake_due(now);
             next = due.map_or(next, |due| next.min(due));
             next = next.min(self.mend(&keeper, now));

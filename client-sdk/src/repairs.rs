@@ -121,7 +121,6 @@ impl Repairs {
                 true => 0,
                 false => before.attempts.max(kept.attempts),
             },
-            at_ms: before.at_ms.min(kept.at_ms),
             ..kept
         };
         if is_given_up {
@@ -290,9 +289,14 @@ impl Repairs {
         true
     }
 
-    /// Ends a repair that a person has settled.
+    /// Ends a repair that a person has settled; not one of which something is younger than what the
+    /// server knows.
     pub(crate) fn settle(&mut self, key: &str) -> bool {
-        self.entries.remove(key).is_some()
+        let is_known = self
+            .entries
+            .get(key)
+            .is_some_and(|entry| !entry.is_untold());
+        is_known && self.entries.remove(key).is_some()
     }
 
     /// The keys whose rows may differ.

@@ -158,7 +158,10 @@ impl Spool {
             }
             // Emptied before it is let go: another process may have it open, waiting for the lock.
             file.set_len(0)?;
-            fs::remove_file(&path)?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
         Ok(left)
     }
@@ -250,11 +253,17 @@ impl Spool {
     fn compact(&mut self) -> io::Result<()> {
         let (mut file, path) = create(&self.place)?;
         let all: Vec<u8> = self.live.values().flatten().copied().collect();
-        file.write_all(&all)?;
+        if let Err(error) = file.write_all(&all) {
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
         let outdated = std::mem::replace(&mut self.path, path);
-        self.file = file;
+        let held = std::mem::replace(&mut self.file, file);
         self.length = size(&all);
-        fs::remove_file(outdated)
+        // Before its lock goes: nobody may adopt it.
+        let removed = fs::remove_file(outdated);
+        drop(held);
+        removed
     }
 }
 

@@ -72,9 +72,8 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
-    /// Has the fence refuse everything of a lower generation from now on. Called before this process
-    /// lets go of keys for a flip, and after every change that moved keys without one, so that who
-    /// lags behind cannot write any more.
+    /// Has the fence refuse everything of a lower generation from now on. Called after every flip, and
+    /// after every change that moved keys without one, so that who lags behind cannot write any more.
     ///
     /// # Errors
     /// When the store cannot.

@@ -229,6 +229,15 @@ impl<'d> Writing<'d> {
     }
 }
 
+impl Writing<'_> {
+    /// The mirror may have been switched on while the write was under way: then a backfill may have
+    /// passed the key before it ended.
+    fn is_mirrored_by_now(&self) -> bool {
+        let keeper = self.lease.keeper();
+        keeper.gate().place(self.lease.key()).is_mirrored
+    }
+}
+
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         let outcome = self
@@ -257,7 +266,7 @@ impl Drop for Writing<'_> {
             let (key, generation) = (self.lease.key(), self.lease.generation());
             let kept = Kept::new(key, place.path, generation, Cause::AtRisk);
             self.lease.keeper().repair(kept, self.intent);
-        } else if place.is_mirrored
+        } else if (place.is_mirrored || self.is_mirrored_by_now())
             && let Some(lease) = self.lease.branch()
         {
             Copying::new(lease, self.intent, cause).hand_over(self.data.route().engine());

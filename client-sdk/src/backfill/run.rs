@@ -39,7 +39,7 @@ pub(super) fn run(options: Backfill<'_>) -> Result<BackfillReport, BackfillError
         speed: Speed::default(),
         options,
     };
-    run.to_the_end(order)
+    run.run_out(order)
 }
 
 fn start(options: &Backfill<'_>, anew: bool) -> Result<BackfillOrder, BackfillError> {
@@ -111,7 +111,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn to_the_end(mut self, mut order: BackfillOrder) -> Result<BackfillReport, BackfillError> {
+    fn run_out(mut self, mut order: BackfillOrder) -> Result<BackfillReport, BackfillError> {
         loop {
             self.show(&order, &Part::default());
             order = match order.state {

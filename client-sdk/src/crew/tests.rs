@@ -69,7 +69,7 @@ fn over_the_cap_it_refuses_and_by_the_deadline_it_tells() {
     let began = Instant::now();
     let offer = |millis| {
         let barrier = Arc::clone(&barrier);
-        let late: Arc<dyn Late> = Arc::clone(&told) as Arc<dyn Late>;
+        let late: Arc<dyn Late> = Arc::<Told>::clone(&told);
         let until = began + Duration::from_millis(millis);
         let hang = move || {
             barrier.wait();
@@ -99,7 +99,7 @@ fn what_runs_elsewhere_is_watched_until_it_is_done() {
     let crew = Crew::new("test", caps(1, 1));
     let told = Arc::new(Told::default());
     let watch = |millis| {
-        let late: Arc<dyn Late> = Arc::clone(&told) as Arc<dyn Late>;
+        let late: Arc<dyn Late> = Arc::<Told>::clone(&told);
         crew.watch((Instant::now() + Duration::from_millis(millis), late))
     };
     let (late, done) = (watch(30).ok(), watch(20).ok());

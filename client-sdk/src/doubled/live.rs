@@ -68,7 +68,7 @@ impl Doubled for Live {
         let Some(lease) = self.keeper.begin(&key.into(), None, PATIENCE) else {
             return Copying::Moves;
         };
-        let copied = lease.copy();
+        let copied = self.keeper.noted_copy(&lease);
         match lease.has_moved() {
             true => Copying::AtRisk,
             false => Copying::Ended(copied),

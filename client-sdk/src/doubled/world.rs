@@ -207,6 +207,10 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> T {
     serde_json::from_slice(body).unwrap()
 }
 
+type Meanwhile = Box<dyn FnMut(&Process) + Send>;
+type AtProcess = Box<dyn Fn(&Process) + Send>;
+type AtKey = Box<dyn Fn(&Process, &str) + Send>;
+
 /// A process. It dies after so many things that it does: then nothing of what it does happens.
 pub(crate) struct Process {
     route: RouteKey,
@@ -228,11 +232,11 @@ pub(crate) struct Process {
     pub(crate) is_ready: AtomicBool,
     pub(crate) waited: Mutex<Duration>,
     /// What happens while it waits, with how often it has waited.
-    pub(crate) meanwhile: Mutex<Box<dyn FnMut(&Process) + Send>>,
+    pub(crate) meanwhile: Mutex<Meanwhile>,
     /// What happens between the old store's checksum and the new one's.
-    pub(crate) between_checksums: Mutex<Box<dyn Fn(&Process) + Send>>,
+    pub(crate) between_checksums: Mutex<AtProcess>,
     /// What happens while a key is copied.
-    pub(crate) during_copies: Mutex<Box<dyn Fn(&Process, &str) + Send>>,
+    pub(crate) during_copies: Mutex<AtKey>,
 }
 
 impl Process {

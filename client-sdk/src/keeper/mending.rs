@@ -10,7 +10,7 @@ use crate::lease::Lease;
 use crate::repairs::{Attempt, Tried};
 use crate::spool::form::Kept;
 use crate::spool::{MOST_ENTRIES, SpoolError};
-use crate::store::CopyError;
+use crate::store::{Copied, CopyError};
 use crate::writers::{Cause, RepairState, Step};
 
 impl Keeper {
@@ -135,7 +135,7 @@ impl Keeper {
                 Cause::AtRisk => Tried::Equal,
                 _ => Tried::NotNow,
             },
-            place if place.path == attempt.written => match lease.copy() {
+            place if place.path == attempt.written => match self.noted_copy(&lease) {
                 _ if lease.has_moved() => Tried::Failed(None),
                 Ok(_) => Tried::Equal,
                 Err(error) => Tried::Failed(error.map(|error| error.step)),
@@ -151,6 +151,13 @@ impl Keeper {
         };
         // Before the lease ends: whoever waits for the one finds the other done.
         self.tried(attempt, came, chance);
+    }
+
+    /// A copy that is looked at again should authority have moved unheard.
+    pub(crate) fn noted_copy(&self, lease: &Lease) -> Result<Copied, Option<CopyError>> {
+        let copied = lease.copy();
+        self.wrote(lease);
+        copied
     }
 
     /// What came of an attempt.

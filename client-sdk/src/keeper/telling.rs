@@ -1,16 +1,27 @@
 //! What the server hears of a data route, and asks about it.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Keeper, lock, now_ms};
 use crate::spool::MOST_ENTRIES;
 use crate::spool::form::Kept;
-use crate::writers::{Repair, Unverified, WriterOrder, WriterRoute};
+use crate::writers::{MOST_KEYS, Repair, Unverified, WriterOrder, WriterRoute};
 
 impl Keeper {
+    /// The server knows that this process writes the route.
+    pub(crate) fn is_known_now(&self) {
+        if !self.is_known.swap(true, Ordering::Relaxed) {
+            self.back_in_contact();
+            self.around.mender.ring();
+        }
+    }
+
     /// The server knows whom this process has replaced: all whom there were when it began.
     pub(crate) fn adoption_told(&self) {
-        lock(&self.adopted).clear();
+        let mut adopted = lock(&self.adopted);
+        let told = adopted.len().min(MOST_KEYS);
+        adopted.drain(..told);
     }
 
     /// The generation whose hold this process has done its part for.
@@ -35,7 +46,11 @@ impl Keeper {
             generation: self.gate.standing().form.generation,
             drained,
             fenced: self.pair.is_fenced(),
-            adopted: lock(&self.adopted).clone(),
+            adopted: lock(&self.adopted)
+                .iter()
+                .take(MOST_KEYS)
+                .cloned()
+                .collect(),
             unverified: self.unverified(),
             open_repairs: u64::try_from(repairs.unequal().count()).unwrap_or(u64::MAX),
             repairs: untold
@@ -76,8 +91,9 @@ impl Keeper {
             self.note(|spool| spool.keep(&kept));
         }
         for key in &order.settled {
-            repairs.settle(key);
-            self.note(|spool| spool.settle(key));
+            if repairs.settle(key) {
+                self.note(|spool| spool.settle(key));
+            }
         }
         drop(repairs);
         if order.verified {

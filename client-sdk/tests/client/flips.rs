@@ -88,7 +88,7 @@ impl World {
     fn write(&self, data: &DataRoute, random: u64) {
         let n = random % KEYS;
         let key = format!("k{n}");
-        let row = (random % 5 > 0).then(|| format!("{random}"));
+        let row = (!random.is_multiple_of(5)).then(|| format!("{random}"));
         let last = self.last.get(usize::try_from(n).unwrap());
         let mut last = last.unwrap().lock().unwrap();
         let put = |store: &Shelf| {

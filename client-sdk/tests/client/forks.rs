@@ -295,9 +295,10 @@ fn a_child_writes_data_routes_as_a_process_of_its_own() {
     let child = {
         let data = data.clone();
         move || {
-            let write = data
-                .write("child")
-                .old(|_| Ok::<_, ()>(old.set("child", "1")));
+            let write = data.write("child").old(|_| {
+                old.set("child", "1");
+                Ok::<_, ()>(())
+            });
             let is_written = write.new(|_| Err(())).run().is_ok();
             let end = Instant::now() + PATIENCE;
             // In the child's copy of the store.

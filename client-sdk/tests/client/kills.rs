@@ -131,7 +131,7 @@ fn is_killed() {
         loop {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let key = format!("k{}", (random >> 8) % KEYS);
-            let row = (random % 5 > 0).then(|| format!("{n} {random}"));
+            let row = (!random.is_multiple_of(5)).then(|| format!("{n} {random}"));
             let write = data.write(&key).old(|_| old.set(&key, row.as_ref()));
             let written = write.new(|_| Err(std::io::Error::other("nothing is new")));
             written.run().unwrap();
