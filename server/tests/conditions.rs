@@ -216,6 +216,9 @@ fn nothing_has_a_tag_that_was_made_up() {
             ("PUT", "ramp") => {
                 Some(json!({ "steps": [{ "percent": 5, "hold": "1h" }], "reason": "r" }))
             }
+            ("POST", "consistency") => Some(json!({ "kind": "sample", "reason": "r" })),
+            ("PUT", "consistency-schedule") => Some(json!({ "every": null, "reason": "r" })),
+            ("POST", "settle") => Some(json!({ "action": "retry", "all": true, "reason": "r" })),
             ("PUT", "mirror") => {
                 Some(json!({ "read_percent": 1, "write_percent": 0, "reason": "r" }))
             }

@@ -321,6 +321,8 @@ fn routes(app: &App, policy: &str) {
         .json(&writer)
         .send()
         .expect(200);
+    // Only who has been silent for a while can be declared gone.
+    app.advance(chrono::Duration::seconds(16));
     let cohorts = json!({ "include": [], "exclude": ["k0"], "reason": "test" });
     app.put(Who::MAINTAINER, &at("offered", "dev", "cohorts"), &cohorts)
         .expect(200);

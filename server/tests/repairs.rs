@@ -217,6 +217,7 @@ fn a_spool_that_is_taken_over(engine: Engine) {
         &[repair("k1", "open", 1), repair("k2", "open", 1)],
     );
     let gone = at("save", "dev", "writers/a/gone");
+    app.advance(Duration::seconds(16));
     app.post(
         Who::MAINTAINER,
         &gone,

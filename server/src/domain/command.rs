@@ -73,6 +73,8 @@ pub enum Command {
     ResumeRamp,
     /// Does what the ramp does next, where it is due and nothing holds it back.
     AdvanceRamp,
+    /// Has stores refuse whoever writes by an older generation: a process was declared gone.
+    RaiseGeneration,
     /// Sets what also runs on the other path.
     SetMirror(Mirror),
     /// Nothing runs on the other path until somebody sets it again.
@@ -93,7 +95,7 @@ impl Command {
     /// works whatever state they are in.
     #[must_use]
     pub const fn is_safe(&self) -> bool {
-        matches!(self, Command::Demote { .. }) || self.is_urgent()
+        matches!(self, Command::Demote { .. } | Command::RaiseGeneration) || self.is_urgent()
     }
 
     /// Whether it is for now even where keys are written in two stores: it announces nothing, and ends
@@ -126,6 +128,7 @@ impl Command {
             Command::PauseRamp => "ramp_pause",
             Command::ResumeRamp => "ramp_resume",
             Command::AdvanceRamp => "ramp_advance",
+            Command::RaiseGeneration => "generation_raise",
             Command::SetMirror(_) => "mirror",
             Command::StopMirror => "mirror_stop",
         }

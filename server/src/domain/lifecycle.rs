@@ -168,6 +168,7 @@ pub fn plan(
         Command::PauseRamp => ramping::pause(rollout, &mut after, facts)?,
         Command::ResumeRamp => ramping::go_on(rollout, &mut after, facts)?,
         Command::AdvanceRamp => ramping::advance(rollout, &mut after, facts),
+        Command::RaiseGeneration => after.data.generation += 1,
         Command::SetMirror(mirror) => {
             flipping::may_double(rollout, *mirror, facts)?;
             mirroring::set(rollout, &mut after, *mirror, facts)?;

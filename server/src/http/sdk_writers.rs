@@ -97,6 +97,11 @@ fn check(report: &WriterReport) -> Result<(), String> {
         if !seen.insert(&route.route) {
             return Err(format!("routes: `{}` is there twice", route.route));
         }
+        let is_id =
+            |id: &String| !id.is_empty() && id.len() <= LONGEST_NAME && id.bytes().all(legal);
+        if route.adopted.len() > MOST_KEYS || !route.adopted.iter().all(is_id) {
+            return Err(format!("adopted: {MOST_KEYS} instances at most"));
+        }
         let keys = route.repairs.iter().map(|repair| &repair.key);
         if keys
             .clone()

@@ -11,6 +11,7 @@ use crate::domain::backfill::{
     Act, BATCH, Backfill, Copying, LEASE_SECONDS, Said, Standing, Taken,
 };
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::flip::VANISHED_AFTER;
 use crate::domain::repair::{KeptRepair, MOST_OPEN, is_key};
 use crate::domain::stores::DoubtKind;
 use crate::domain::text::Reason;
@@ -184,6 +185,28 @@ pub(super) fn order(
     Ok(true)
 }
 
+/// A process that has not heard of the mirror yet writes without a copy, behind the back of a backfill.
+fn everybody_has_heard(
+    work: &mut Work<'_, '_>,
+    target: &Target,
+    (instance, copying): (&str, &Copying),
+) -> Result<(), Failure> {
+    let place = (&target.route, &target.environment);
+    let known = work.tx.writing(place, work.now)?.known;
+    let is_one = work.tx.writer(place, instance)?.is_some();
+    let others = known.saturating_sub(u64::from(is_one));
+    let heard = copying.since.map(|since| since + VANISHED_AFTER);
+    match heard.filter(|heard| others > 0 && work.now < *heard) {
+        None => Ok(()),
+        Some(heard) => Err(Failure::Conflict(format!(
+            "{others} other processes write `{}`, and may not have heard yet that every write is to be \
+             copied: begin the backfill after {}",
+            target.route,
+            heard.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        ))),
+    }
+}
+
 fn begin(work: &mut Work<'_, '_>, wish: &Wish<'_>) -> Result<BackfillOrder, Failure> {
     let (target, start) = (&wish.target, wish.start);
     load_data(work.tx, target)?;
@@ -196,6 +219,7 @@ fn begin(work: &mut Work<'_, '_>, wish: &Wish<'_>) -> Result<BackfillOrder, Fail
     }
     let now = work.now;
     let instance = start.instance.as_str();
+    everybody_has_heard(work, target, (instance, &copying))?;
     let joins = (instance, start.batch, start.total);
     if let Some(mut last) = work
         .tx

@@ -259,7 +259,9 @@ impl<'a, 't> Work<'a, 't> {
         let who = (self.ctx, reason, self.now);
         let place = (route, environment);
         match command {
-            _ if command.is_urgent() => Ok(safe_facts(place, who, Proof::default())),
+            _ if command.is_urgent() || *command == Command::RaiseGeneration => {
+                Ok(safe_facts(place, who, Proof::default()))
+            }
             Command::Demote { halt, .. } => {
                 let proof = Proof {
                     dependents: dependents(self.tx, route, environment)?,

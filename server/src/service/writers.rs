@@ -7,6 +7,7 @@ use serde_json::json;
 use switchover::{RouteKey, WriterAnswer, WriterReport, WriterRoute};
 
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::lifecycle::Command;
 use crate::domain::stores::DoubtKind;
 use crate::domain::text::Reason;
 use crate::domain::writer::{GONE_KEPT_DAYS, MOST_WRITERS, Writer};
@@ -124,6 +125,13 @@ impl Services {
             if writer.gone.is_some() {
                 return Ok(writer);
             }
+            if !writer.has_vanished(work.now) {
+                return Err(Failure::Conflict(format!(
+                    "{} (instance {instance}) has reported within the last 15 seconds: it is not gone; \
+                     end the process first, and wait a moment",
+                    writer.name
+                )));
+            }
             writer.declare_gone(work.now, &work.ctx.actor.subject, reason);
             let key = (
                 target.environment.clone(),
@@ -131,6 +139,13 @@ impl Services {
                 writer.instance.clone(),
             );
             work.tx.put_writers(&[(&key, &writer)])?;
+            // Where it lives after all, stores with a fence refuse it from now on. During a hold they will
+            // with its end.
+            let (route, environment, rollout) = load(work.tx, target)?;
+            if rollout.is_doubled(&route) && rollout.data.hold.is_none() {
+                let order = (&Command::RaiseGeneration, reason.as_str());
+                work.run_on(rollout, &route, &environment, order)?;
+            }
             // What it had under way is not known, until another process has taken over its spool.
             let doubt = (DoubtKind::WriterGone, instance);
             mark_unverified(work.tx, target, doubt, work.now)?;

@@ -53,7 +53,7 @@ fn who_has_vanished_blocks_until_declared_gone(engine: Engine) {
     order(&app, Who::ADMIN, "writers/a/gone").expect(200);
     assert_eq!(app.audit_count(), entries, "said once");
     ramp(&app, 30).expect(202);
-    lets_go(&app, &key, "b", 1);
+    lets_go(&app, &key, "b", 2);
     assert_eq!(ended(&app)["exposure_percent"], 30);
 
     // Who is back is told, more than once, and is waited for again.
@@ -68,9 +68,9 @@ fn who_has_vanished_blocks_until_declared_gone(engine: Engine) {
     assert_eq!(back["was_gone"], Value::Null);
     joins(&app, &key, "b");
     ramp(&app, 50).expect(202);
-    lets_go(&app, &key, "b", 2);
+    lets_go(&app, &key, "b", 3);
     assert!(!rollout(&app)["hold"].is_null());
-    lets_go(&app, &key, "a", 2);
+    lets_go(&app, &key, "a", 3);
     assert_eq!(ended(&app)["exposure_percent"], 50);
 }
 

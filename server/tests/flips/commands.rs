@@ -64,7 +64,14 @@ fn a_command_waits_for_the_end_of_what_it_announces() {
         listed.contains("web-a") && listed.contains("known"),
         "{listed}"
     );
-    let gone = place.well(&["writers", "gone", "save", "dev", "a", "--reason=ended"]);
+    // Not before it has been silent for a while.
+    let gone = ["writers", "gone", "save", "dev", "a", "--reason=ended"];
+    let refused = place.run(&gone);
+    assert!(refused.err.contains("it is not gone"), "{}", refused.err);
+    let gone = eventually("it has vanished", Wait::from_secs(60), || {
+        let done = place.run(&gone);
+        (done.status == 0).then_some(done.out)
+    });
     assert!(gone.contains("do not wait"), "{gone}");
     let listed = place.well(&["writers", "list", "save", "dev"]);
     assert!(listed.contains("gone, says"), "{listed}");

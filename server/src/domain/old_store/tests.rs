@@ -23,6 +23,8 @@ fn backup(world: &World, at: DateTime<Utc>) -> Evidence {
     }
 }
 
+type Change = fn(&mut World);
+
 /// All that it takes to switch the mirror to the old store off.
 fn ready() -> World {
     let mut world = doubled(Setting::On);
@@ -61,7 +63,7 @@ fn the_point_of_no_return_is_a_step_of_its_own() {
 
 #[test]
 fn everything_that_is_lacking_is_named() {
-    let changes: [(&str, fn(&mut World)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("not every key", |world| world.set(ramp("80"))),
         ("no backup", |world| world.facts.proof.evidence.clear()),
         ("no backup", |world| {

@@ -81,6 +81,8 @@ struct View {
     halted: bool,
     /// The share that a flip is to lead to; it ends a halt too.
     next: Option<usize>,
+    /// The generation with which keys last moved, or somebody was declared gone.
+    moved: u64,
 }
 
 impl View {
@@ -212,7 +214,7 @@ impl World {
         let drained = None;
         self.known.insert(id, Known { name, drained });
         let repairs = left_over.intents.keys().copied().collect();
-        self.outcome.repairs += left_over.intents.len() as u64;
+        self.outcome.repairs += u64::try_from(left_over.intents.len()).unwrap();
         self.processes.push(Process {
             id,
             view: self.view,
@@ -290,10 +292,8 @@ impl World {
         let before = process.view;
         process.view = self.view;
         if self.rules.fenced {
-            // Before anything begins under it, so that nobody who lags can write any more.
-            self.fences = self
-                .fences
-                .map(|fence| fence.max(self.view.form.generation));
+            // After a move, never for a hold: what is under way may go on, also if that is given up.
+            self.fences = self.fences.map(|fence| fence.max(self.view.moved));
         }
         if process.authority.apply(self.view.form) != Shift::Unplanned {
             return;
@@ -375,6 +375,7 @@ impl World {
     fn lift(&mut self) {
         self.outcome.flips += 1;
         self.view = self.view.flipped();
+        self.view.moved = self.view.form.generation;
         self.view.form.held = false;
     }
 
@@ -387,6 +388,7 @@ impl World {
             generation: self.view.form.generation + 1,
             held: false,
         };
+        self.view.moved = self.view.form.generation;
         self.view.next = None;
         self.view.halted = true;
     }
@@ -417,6 +419,7 @@ impl World {
             && self.known.remove(&process.id).is_some()
         {
             self.view.form.generation += 1;
+            self.view.moved = self.view.form.generation;
             self.needs_check = true;
         }
     }
@@ -461,6 +464,6 @@ impl World {
         let unequal = |key: &usize| {
             self.stores[0][*key] != self.stores[1][*key] && !self.listed.contains(key)
         };
-        self.outcome.unequal = (0..KEYS).filter(unequal).count() as u64;
+        self.outcome.unequal = u64::try_from((0..KEYS).filter(unequal).count()).unwrap();
     }
 }

@@ -60,7 +60,7 @@ impl World {
             }
             // Half of the stores cannot compare: they write in any case.
             Stage::Save { row, theirs } => {
-                let compares = op.at_risk || op.intent % 2 == 0;
+                let compares = op.at_risk || op.intent.is_multiple_of(2);
                 let is_changed = compares && self.stores[to][key] != theirs;
                 if !self.admits(to, op.generation) {
                     false
@@ -96,13 +96,8 @@ impl World {
         self.end(who, op);
     }
 
-    fn admits(&mut self, store: usize, generation: u64) -> bool {
-        if !self.rules.fenced {
-            return true;
-        }
-        let admits = generation >= self.fences[store];
-        self.fences[store] = self.fences[store].max(generation);
-        admits
+    fn admits(&self, store: usize, generation: u64) -> bool {
+        !self.rules.fenced || generation >= self.fences[store]
     }
 
     fn end(&mut self, who: usize, op: Op) {
