@@ -123,7 +123,8 @@ fn the_point_of_no_return(engine: Engine) {
         .expect(201);
     let promote = || app.promote(Who::MAINTAINER, "save", "dev", "mandatory");
     assert_eq!(promote().expect(409).json()["code"], "old_store_needed");
-    off().expect(200);
+    let warned = off().expect(200).json()["warnings"][0].clone();
+    assert!(warned.as_str().unwrap().contains("only a restored backup"));
     assert_eq!(risk(&app)["risk"], "needs_restore");
     assert_eq!(
         order(&app, "halt", json!({})).expect(409).json()["code"],

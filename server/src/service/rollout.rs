@@ -10,11 +10,13 @@ use crate::domain::cohort::overlap;
 use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::gate::GateReport;
 use crate::domain::lifecycle::Command;
+use crate::domain::loss::LossRisk;
 use crate::domain::ramp::Outlook;
 use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
 use crate::domain::text::Reason;
+use crate::service::loss::judged;
 use crate::service::proof::proof;
 use crate::service::ramp::outlook;
 use crate::service::shared::Shared;
@@ -259,6 +261,10 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
             work.now,
         )?
     };
+    let telemetry = std::sync::Arc::clone(&work.shared.telemetry);
+    let (gap, _) = judged(work.tx, &telemetry, (&route, &after), work.now)?;
+    let risk = LossRisk::of(&after, &route, environment.kind, &gap);
+    let costs = (risk != LossRisk::None).then(|| format!("going back: {}", risk.told()));
     let overlap = overlap(&after.include, &after.exclude);
     let said = matches!(change.command, Command::SetCohorts { .. });
     Ok(Changed {
@@ -272,7 +278,7 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
         reason: change.reason.to_string(),
         cascaded,
         outlook,
-        warnings: overlap.filter(|_| said).into_iter().collect(),
+        warnings: overlap.filter(|_| said).into_iter().chain(costs).collect(),
     })
 }
 
