@@ -2,9 +2,10 @@
 
 .PHONY: test check bench openapi
 
-## Every test, on SQLite and on PostgreSQL. Installs PostgreSQL where it is missing and it may.
+## Every test, on SQLite and on PostgreSQL, and the page in Chromium. Installs what is missing where it may.
 test:
 	@.ci/postgres
+	@.ci/browser
 	cargo test --workspace --locked --features switchover-server/test-clock
 	cargo test -p switchover --no-default-features --locked
 

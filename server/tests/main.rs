@@ -21,6 +21,8 @@ mod audit;
 mod authorization;
 mod backfills;
 mod bad_input;
+#[cfg(feature = "test-clock")]
+mod browser;
 mod busy;
 mod censuses;
 #[cfg(feature = "test-clock")]
