@@ -8,6 +8,7 @@ mod proof;
 mod repairs;
 mod traffic;
 
+use chrono::{DateTime, Utc};
 use switchover::Stage;
 
 use crate::domain::facts::Facts;
@@ -33,6 +34,15 @@ impl Facts {
 #[must_use]
 pub fn stores(facts: &Facts) -> GateReport {
     repairs::repairs(facts)
+}
+
+/// When a rollout will have been unchanged for long enough for a promotion; `None` where no gate asks
+/// for that, or time alone is not enough.
+#[must_use]
+pub fn soak_ends(to: Stage, rollout: &Rollout, facts: &Facts) -> Option<DateTime<Utc>> {
+    let rules = facts.policy.rules(to, &facts.environment);
+    let rule = rules.iter().find(|rule| rule.gate == GateKind::Soak)?;
+    lifecycle::soak_ends(rule, rollout, facts)
 }
 
 /// What gates ask of running callers.

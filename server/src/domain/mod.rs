@@ -38,6 +38,7 @@ pub mod loss;
 mod mirroring;
 pub mod moment;
 pub mod naming;
+pub mod next_action;
 pub mod number;
 mod old_store;
 mod outlook;

@@ -163,11 +163,7 @@ pub(super) fn resume(rollout: &Rollout, after: &mut Rollout, facts: &Facts) -> R
     if !Actor::is_guard(&halt.by) {
         return Ok(());
     }
-    let is_second = match rollout.guard_halts.as_slice() {
-        [first, second] => *second - *first <= SECOND_HALT_WITHIN,
-        _ => false,
-    };
-    if is_second && facts.actor.role < Role::Maintainer {
+    if is_second_guard_halt(rollout) && facts.actor.role < Role::Maintainer {
         return Err(Refusal::Forbidden {
             needs: Role::Maintainer,
             to_do: format!(
@@ -194,6 +190,14 @@ pub(super) fn resume(rollout: &Rollout, after: &mut Rollout, facts: &Facts) -> R
         }
     }
     Ok(())
+}
+
+/// Whether guards have halted it twice in so short a time that a maintainer has to resume it.
+pub(super) fn is_second_guard_halt(rollout: &Rollout) -> bool {
+    match rollout.guard_halts.as_slice() {
+        [first, second] => *second - *first <= SECOND_HALT_WITHIN,
+        _ => false,
+    }
 }
 
 /// A ramp is for a stage. What it had raised stays as it is, except at ready_for_testing.

@@ -1,7 +1,7 @@
 //! Gates about where the rollout stands and for how long: order, requires, incident, soak,
 //! release.
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use switchover::Stage;
 
@@ -85,10 +85,7 @@ pub(super) fn incident(facts: &Facts) -> GateReport {
 }
 
 pub(super) fn soak(rule: &Rule, rollout: &Rollout, facts: &Facts) -> GateReport {
-    let days = rule.number_in("days", facts.environment.kind);
-    let days = days.unwrap_or_default();
-    let full_days = rule.number("full_exposure_days").unwrap_or_default();
-    let wanted = span(days.max(full_days));
+    let (days, full_days) = soaking(rule, facts);
     let lasted = facts.now - rollout.changed_at;
     let numbers = |report: GateReport| {
         report
@@ -103,7 +100,7 @@ pub(super) fn soak(rule: &Rule, rollout: &Rollout, facts: &Facts) -> GateReport 
             format!("resume it: switchover resume {route} {environment} --reason …"),
         ));
     }
-    if full_days > 0.0 && !rollout.exposure(facts.environment.kind).is_total() {
+    let Some(due) = soak_ends(rule, rollout, facts) else {
         let (route, environment) = (&rollout.route, &rollout.environment);
         return numbers(fail(
             "soak",
@@ -112,17 +109,16 @@ pub(super) fn soak(rule: &Rule, rollout: &Rollout, facts: &Facts) -> GateReport 
                 "raise it to the whole: switchover setting {route} {environment} on --reason …"
             ),
         ));
-    }
+    };
     let detail = format!(
         "unchanged since {}, {} of {} days",
         rollout.changed_at.format("%Y-%m-%d %H:%M UTC"),
         tenths_of_days(lasted),
         days.max(full_days)
     );
-    if lasted >= wanted {
+    if due <= facts.now {
         return numbers(pass("soak", detail));
     }
-    let due = rollout.changed_at + wanted;
     numbers(fail(
         "soak",
         detail,
@@ -131,6 +127,21 @@ pub(super) fn soak(rule: &Rule, rollout: &Rollout, facts: &Facts) -> GateReport 
             due.format("%Y-%m-%d %H:%M UTC")
         ),
     ))
+}
+
+/// When it will have been unchanged for long enough; `None` while time alone is not enough.
+pub(super) fn soak_ends(rule: &Rule, rollout: &Rollout, facts: &Facts) -> Option<DateTime<Utc>> {
+    let (days, full_days) = soaking(rule, facts);
+    let is_total = || rollout.exposure(facts.environment.kind).is_total();
+    let counts = rollout.halt.is_none() && (full_days <= 0.0 || is_total());
+    counts.then(|| rollout.changed_at + span(days.max(full_days)))
+}
+
+/// For how many days it has to be unchanged, and for how many with every key on the new path.
+fn soaking(rule: &Rule, facts: &Facts) -> (f64, f64) {
+    let days = rule.number_in("days", facts.environment.kind);
+    let full_days = rule.number("full_exposure_days");
+    (days.unwrap_or_default(), full_days.unwrap_or_default())
 }
 
 /// Installations only get a stage with a release: the next step waits until one carries this one.
