@@ -61,6 +61,12 @@ impl Claims {
             role: self.role,
         }
     }
+
+    /// When the token ends.
+    #[must_use]
+    pub fn ends_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
 }
 
 const RESERVED: &str =

@@ -1,9 +1,9 @@
 //! What is wrong with one field of what somebody sent.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A complaint about one field of what somebody sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
     /// Which field, as a path such as `links.runbook` or `[3].endpoint`.
     pub field: String,

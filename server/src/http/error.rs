@@ -5,10 +5,12 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::domain::actor::Role;
 use crate::domain::field::FieldError;
 use crate::domain::refusal::Refusal;
 use crate::service::{Existing, Failure, Missing};
@@ -225,6 +227,17 @@ pub(crate) struct ProblemBody {
     fields: Map<String, Value>,
 }
 
+/// A gate's answer, as a problem carries it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct GateLine {
+    pub(crate) gate: String,
+    /// `pass`, `fail` or `insufficient`.
+    pub(crate) state: String,
+    pub(crate) detail: String,
+    /// What would satisfy it; empty when it passes.
+    pub(crate) remedy: String,
+}
+
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Problem {
         Problem {
@@ -238,6 +251,11 @@ impl Problem {
     pub(crate) fn unauthenticated(detail: impl Into<String>) -> Problem {
         let problem = Problem::new(Code::Unauthenticated, detail);
         problem.header(WWW_AUTHENTICATE, "Bearer".to_owned())
+    }
+
+    pub(crate) fn forbidden(needs: Role, has: Role) -> Problem {
+        let detail = format!("this needs the role {needs} or above, and yours is {has}");
+        Problem::new(Code::Forbidden, detail).with("needs", json!(needs))
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Problem {
@@ -259,6 +277,38 @@ impl Problem {
 
     pub(crate) fn overloaded() -> Problem {
         Problem::unavailable("the server is overloaded: try again", 1)
+    }
+
+    pub(crate) fn is(&self, code: Code) -> bool {
+        self.code == code
+    }
+
+    /// What kind of error it is, in words.
+    pub(crate) fn title(&self) -> &'static str {
+        self.code.row().2
+    }
+
+    /// What happened, and what to do next.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The gates of a refused promotion.
+    pub(crate) fn gates(&self) -> Vec<GateLine> {
+        self.read("gates")
+    }
+
+    /// The complaints about single fields.
+    pub(crate) fn complaints(&self) -> Vec<FieldError> {
+        self.read("errors")
+    }
+
+    fn read<T: DeserializeOwned>(&self, field: &str) -> Vec<T> {
+        let value = self.fields.get(field).cloned();
+        // It was written by the same types.
+        value
+            .and_then(|value| serde_json::from_value(value).ok())
+            .unwrap_or_default()
     }
 
     pub(crate) fn with(mut self, name: &str, value: Value) -> Problem {

@@ -20,6 +20,7 @@ use crate::http::App;
 use crate::http::error::{Code, Problem};
 use crate::service::{Ctx, Target};
 use crate::store::IdempotencyKey;
+use crate::token::Claims;
 
 /// The largest body of a request, in bytes.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -280,6 +281,15 @@ pub(crate) fn app(request: &HttpRequest) -> Result<&Arc<App>, Problem> {
 pub(super) fn authorise<R: MinRole>(request: &HttpRequest) -> Result<Actor, Problem> {
     let app = app(request)?;
     let token = bearer(request.headers(), "token")?;
+    let actor = claims_of(app, token)?.actor();
+    if actor.role < R::ROLE {
+        return Err(Problem::forbidden(R::ROLE, actor.role));
+    }
+    Ok(actor)
+}
+
+/// What a token says, when it is good and was not revoked.
+pub(crate) fn claims_of(app: &App, token: &str) -> Result<Claims, Problem> {
     let claims = app
         .keys
         .verify(token)
@@ -289,19 +299,7 @@ pub(super) fn authorise<R: MinRole>(request: &HttpRequest) -> Result<Actor, Prob
             "the token was revoked; {MAKE_ONE}"
         )));
     }
-    let actor = claims.actor();
-    if actor.role < R::ROLE {
-        return Err(Problem::new(
-            Code::Forbidden,
-            format!(
-                "this needs the role {} or above, and yours is {}",
-                R::ROLE,
-                actor.role
-            ),
-        )
-        .with("needs", serde_json::json!(R::ROLE)));
-    }
-    Ok(actor)
+    Ok(claims)
 }
 
 const MAKE_ONE: &str = "make one with `switchover token create`";
@@ -385,7 +383,7 @@ fn plain<'a>(name: &str, value: &'a HeaderValue) -> Result<&'a str, Problem> {
         .map_err(|_| Problem::malformed(format!("the header {name} is not plain text")))
 }
 
-pub(super) async fn read_body(
+pub(crate) async fn read_body(
     request: &HttpRequest,
     payload: Payload,
     (name, kind): (&str, &str),

@@ -24,6 +24,7 @@ use crate::http::{App, health, log, openapi, sdk, serve_api, serve_root};
 use crate::service::{Reception, Services};
 use crate::telemetry::Ingest;
 use crate::token::TokenKeys;
+use crate::web::{frame, serve as pages};
 
 /// How long a stop waits for requests that are being answered.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -258,7 +259,6 @@ async fn serve(
                     .wrap(from_fn(log::requests))
                     .configure(serve_api),
             )
-            .service(web::redirect("/", "/api/docs/"))
             .service(web::redirect("/api/docs", "/api/docs/"))
             .service(web::resource("/api/openapi.json").get(|| async {
                 HttpResponse::Ok()
@@ -269,9 +269,17 @@ async fn serve(
                 SwaggerUi::new("/api/docs/{_:.*}")
                     .config(utoipa_swagger_ui::Config::from("/api/openapi.json")),
             )
-            .default_service(web::to(|request: HttpRequest| async move {
-                Err::<HttpResponse, Problem>(nothing_here(&request))
-            }))
+            // The last one: what is nowhere else is asked for here.
+            .service(
+                web::scope("")
+                    .wrap(from_fn(frame))
+                    .wrap(actix_web::middleware::Compress::default())
+                    .wrap(from_fn(log::requests))
+                    .configure(pages)
+                    .default_service(web::to(|request: HttpRequest| async move {
+                        Err::<HttpResponse, Problem>(nothing_here(&request))
+                    })),
+            )
     })
     .on_connect(move |connection, _| let_go_when_unread(connection, unread))
     // An answer's head and a stream's first event are two writes: the second must not wait.

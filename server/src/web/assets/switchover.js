@@ -1,0 +1,179 @@
+// Live updates, shortcuts, small comforts. Every page works without this file.
+"use strict";
+(() => {
+  const signedIn = document.body.hasAttribute("data-signed-in");
+
+  // ---- Live: regions of this page are read again when something has changed on the server.
+
+  const state = document.getElementById("live-state");
+  const say = (text) => { if (state && state.textContent !== text) state.textContent = text; };
+  let reading = false;
+  let again = false;
+  let timer = 0;
+
+  // A region is left alone while somebody is in it, or has opened or typed something there.
+  const isInUse = (region) =>
+    region.contains(document.activeElement) && document.activeElement !== document.body &&
+    document.activeElement.matches("input, textarea, select") ||
+    [...region.querySelectorAll("input, textarea")].some((field) =>
+      field.type === "checkbox" || field.type === "radio"
+        ? field.checked !== field.defaultChecked
+        : field.type !== "hidden" && field.value !== field.defaultValue);
+
+  const swap = (now, next) => {
+    if (now.isEqualNode(next) || isInUse(now)) return;
+    const open = [...now.querySelectorAll("details[open][id]")].map((each) => each.id);
+    const focused = now.contains(document.activeElement) ? document.activeElement : null;
+    const mark = focused && (focused.id || focused.getAttribute("href"));
+    const fresh = document.importNode(next, true);
+    for (const id of open) fresh.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
+    // Times move on by themselves; only what else differs is shown as changed.
+    if (withoutTimes(now) !== withoutTimes(next)) fresh.classList.add("changed");
+    now.replaceWith(fresh);
+    enhance(fresh);
+    if (mark) {
+      (document.getElementById(mark) ?? fresh.querySelector(`[href="${CSS.escape(mark)}"]`))?.focus({ preventScroll: true });
+    }
+  };
+
+  const withoutTimes = (region) => {
+    const copy = region.cloneNode(true);
+    copy.classList.remove("changed");
+    for (const time of copy.querySelectorAll("time, input[name=once]")) time.remove();
+    return copy.innerHTML;
+  };
+
+  const refresh = async () => {
+    if (reading) { again = true; return; }
+    if (document.hidden || !document.querySelector("[data-live]")) return;
+    reading = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
+      if (answer.type === "opaqueredirect" || answer.status === 401) {
+        say("Your session has ended: load the page again to sign in.");
+        return;
+      }
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const region of document.querySelectorAll("[data-live][id]")) {
+        const next = page.getElementById(region.id);
+        if (next) swap(region, next);
+      }
+    } catch {
+      say("The server is not there; trying again.");
+    } finally {
+      reading = false;
+      if (again) { again = false; soon(); }
+    }
+  };
+
+  // Changes come in bursts: one look for all of them.
+  const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, 150); };
+
+  const listen = () => {
+    if (!signedIn || !window.EventSource || !document.querySelector("[data-live]")) return;
+    const events = new EventSource("/events");
+    let lost = false;
+    events.addEventListener("open", () => {
+      say("Live");
+      // What happened meanwhile was not heard.
+      if (lost) soon();
+      lost = false;
+    });
+    for (const kind of ["change", "reset", "telemetry"]) events.addEventListener(kind, soon);
+    events.addEventListener("error", () => {
+      lost = true;
+      say("Not live; trying to connect again.");
+      // A stream that was refused is not tried again by the browser.
+      if (events.readyState === EventSource.CLOSED) setTimeout(listen, 15000);
+    });
+    addEventListener("pagehide", () => events.close(), { once: true });
+  };
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+  // A page that comes back from the browser's memory shows what was.
+  addEventListener("pageshow", (event) => { if (event.persisted) { listen(); soon(); } });
+
+  // ---- Comforts.
+
+  const enhance = (root) => {
+    // Filters apply as they are chosen; without a script there is a button.
+    for (const form of root.querySelectorAll("form[data-auto]")) {
+      form.addEventListener("change", () => form.requestSubmit());
+    }
+    for (const button of root.querySelectorAll("button[data-copy]")) {
+      button.hidden = false;
+      button.addEventListener("click", async () => {
+        const text = document.getElementById(button.dataset.copy)?.textContent ?? "";
+        const label = button.textContent;
+        try {
+          await navigator.clipboard.writeText(text);
+          button.textContent = "Copied";
+        } catch {
+          button.textContent = "Select and copy it";
+        }
+        setTimeout(() => { button.textContent = label; }, 2000);
+      });
+    }
+    for (const button of root.querySelectorAll("button[data-open]")) {
+      const dialog = document.getElementById(button.dataset.open);
+      if (!dialog?.showModal) continue;
+      button.hidden = false;
+      button.addEventListener("click", () => dialog.showModal());
+    }
+  };
+
+  // A form that is under way is not sent twice.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post" || event.defaultPrevented) return;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "1";
+    setTimeout(() => { delete form.dataset.sent; }, 5000);
+  });
+
+  // ---- Shortcuts: single keys outside of fields.
+
+  const places = {
+    b: "/", e: "/explain", a: "/audit", r: "/releases",
+    n: "/environments", p: "/policies", c: "/cohorts", k: "/keys",
+  };
+  let going = 0;
+  const rows = () => [...document.querySelectorAll("main [data-rows] tbody th a, main ul[data-rows] > li > a")];
+  const step = (by) => {
+    const all = rows();
+    if (!all.length) return;
+    const at = all.indexOf(document.activeElement);
+    all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.max(0, Math.min(all.length - 1, at + by))].focus();
+  };
+  document.addEventListener("keydown", (event) => {
+    if (!signedIn || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const inField = event.target.closest?.("input, textarea, select, [contenteditable]");
+    if (event.key === "Escape" && inField) { event.target.blur(); return; }
+    if (inField || document.querySelector("dialog[open]")) return;
+    if (going && Date.now() - going < 1500 && places[event.key]) {
+      going = 0;
+      location.assign(places[event.key]);
+    } else if (event.key === "g") {
+      going = Date.now();
+      return;
+    } else if (event.key === "?") {
+      document.getElementById("shortcuts")?.showModal?.();
+    } else if (event.key === "/") {
+      const search = document.querySelector("input[type=search]");
+      if (search) search.focus(); else location.assign("/#search");
+    } else if (event.key === "j") {
+      step(1);
+    } else if (event.key === "k") {
+      step(-1);
+    } else {
+      going = 0;
+      return;
+    }
+    going = 0;
+    event.preventDefault();
+  });
+  if (location.hash === "#search") document.querySelector("input[type=search]")?.focus();
+
+  enhance(document);
+  listen();
+})();

@@ -1,0 +1,64 @@
+//! The page: what the API shows and does, for people with a browser.
+//!
+//! Every page is made here by the server and works without a script; the one script adds live
+//! updates and shortcuts. Pages ask the same services as the API does, and no rule lives in a
+//! template: what may be done is asked of the domain.
+
+mod assets;
+mod board;
+mod fields;
+mod paging;
+mod session;
+mod shell;
+mod sign_in;
+mod trouble;
+mod words;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::web::ServiceConfig;
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+pub(crate) use fields::Submitted;
+pub(crate) use session::Signed;
+pub(crate) use shell::{Section, Shell};
+pub(crate) use trouble::{Trouble, frame};
+
+/// Everything that people see.
+pub(crate) fn serve(config: &mut ServiceConfig) {
+    config
+        .service(assets::style)
+        .service(assets::script)
+        .service(assets::icon)
+        .service(sign_in::show)
+        .service(sign_in::enter)
+        .service(sign_in::leave)
+        .service(board::show);
+}
+
+/// A page. The notice of the last change was shown with it, and is forgotten.
+pub(crate) fn answer(
+    request: &HttpRequest,
+    status: StatusCode,
+    page: &impl Template,
+) -> Result<HttpResponse, Trouble> {
+    let html = page.render().map_err(|error| {
+        tracing::error!(%error, "a page cannot be rendered");
+        Trouble::broken()
+    })?;
+    let mut response = HttpResponse::build(status);
+    response.content_type("text/html; charset=utf-8");
+    if session::notice_of(request).is_some() && !session::is_fetched(request) {
+        response.cookie(session::no_notice());
+    }
+    Ok(response.body(html))
+}
+
+/// After a change: on to a page that says once what has happened.
+pub(crate) fn done(request: &HttpRequest, to: &str, notice: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, to))
+        .cookie(session::notice(request, notice))
+        .finish()
+}
