@@ -37,6 +37,7 @@ mod data_commands;
 mod doors;
 mod doubled_ramps;
 mod environments;
+mod events;
 #[cfg(feature = "test-clock")]
 mod example;
 mod exposure;

@@ -9,6 +9,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
 use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpRequest};
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
@@ -70,6 +71,26 @@ impl<R: MinRole> FromRequest for By<R> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         std::future::ready(authorise::<R>(request).map(|actor| By {
             actor,
+            role: PhantomData,
+        }))
+    }
+}
+
+/// Somebody with at least this role who stays: what they are let in by, and how long.
+pub(crate) struct Staying<R> {
+    pub(crate) jti: String,
+    pub(crate) until: DateTime<Utc>,
+    role: PhantomData<R>,
+}
+
+impl<R: MinRole> FromRequest for Staying<R> {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(claims::<R>(request).map(|claims| Staying {
+            until: claims.ends_at(),
+            jti: claims.jti,
             role: PhantomData,
         }))
     }
@@ -279,13 +300,18 @@ pub(crate) fn app(request: &HttpRequest) -> Result<&Arc<App>, Problem> {
 }
 
 pub(super) fn authorise<R: MinRole>(request: &HttpRequest) -> Result<Actor, Problem> {
+    claims::<R>(request).map(|claims| claims.actor())
+}
+
+fn claims<R: MinRole>(request: &HttpRequest) -> Result<Claims, Problem> {
     let app = app(request)?;
     let token = bearer(request.headers(), "token")?;
-    let actor = claims_of(app, token)?.actor();
-    if actor.role < R::ROLE {
-        return Err(Problem::forbidden(R::ROLE, actor.role));
+    let claims = claims_of(app, token)?;
+    let role = claims.actor().role;
+    if role < R::ROLE {
+        return Err(Problem::forbidden(R::ROLE, role));
     }
-    Ok(actor)
+    Ok(claims)
 }
 
 /// What a token says, when it is good and was not revoked.

@@ -11,6 +11,7 @@ pub(crate) mod cohorts;
 mod consistency;
 pub(crate) mod environments;
 pub(crate) mod error;
+pub(crate) mod events;
 pub(crate) mod evidence;
 pub(crate) mod explain;
 mod export;
@@ -77,6 +78,8 @@ pub(crate) struct App {
     pub(crate) contact: Arc<Contact>,
     /// How many streams are open.
     pub(crate) streams: Arc<AtomicUsize>,
+    /// How many of them are pages'.
+    pub(crate) pages: Arc<AtomicUsize>,
     /// Where reports are handed in.
     pub(crate) ingest: Arc<Ingest>,
     /// Where processes that write data routes report.
@@ -225,6 +228,7 @@ handlers! {
     audit::history,
     report::report,
     audit::list,
+    events::stream,
     export::export,
     verification::verify,
     checkpoints::list,

@@ -17,7 +17,7 @@ use crate::http::respond::has;
 use crate::http::{App, Counted};
 
 /// How often a stream with nothing to say shows that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long a connection may leave what was sent to it unread, or unacknowledged: two beats.
 pub const UNREAD: Duration = Duration::from_secs(20);
 /// How long the streams of a stopping server take to end, spread evenly, so that their readers do
@@ -26,7 +26,7 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(3);
 /// The most streams of one node.
 const MOST_STREAMS: usize = 20_000;
 
-const BEAT: Bytes = Bytes::from_static(b":\n\n");
+pub(super) const BEAT: Bytes = Bytes::from_static(b":\n\n");
 
 /// The environment's snapshot, for the first load and for polling. Its tag is its version.
 #[utoipa::path(
@@ -178,7 +178,7 @@ fn slice_of(event: usize) -> usize {
 }
 
 /// A moment within the drain, another one for every stream.
-fn spread() -> Duration {
+pub(super) fn spread() -> Duration {
     use std::hash::{BuildHasher as _, RandomState};
     let parts = u32::try_from(RandomState::new().hash_one(()) % 1_000).unwrap_or(0);
     DRAIN * parts / 1_000

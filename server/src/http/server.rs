@@ -103,6 +103,7 @@ impl Server {
             stopping: stopping_seen,
             contact: Arc::clone(&contact),
             streams: Arc::new(AtomicUsize::new(0)),
+            pages: Arc::new(AtomicUsize::new(0)),
             requests: Arc::new(AtomicUsize::new(0)),
             ingest: Arc::clone(&ingest),
             reception: Arc::clone(&reception),

@@ -14,6 +14,8 @@ use crate::token::TokenKeys;
 const HINTS_EVERY: Duration = Duration::from_millis(10);
 /// How often the database is looked at in any case: a hint can be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often pages are told whether callers report.
+const REPORTS_EVERY: Duration = Duration::from_secs(5);
 /// How often a look is taken whether the record is due to be signed.
 const CHECKPOINTS_EVERY: Duration = Duration::from_secs(5);
 
@@ -26,6 +28,7 @@ pub(super) struct Watch {
     hints: Option<Hints>,
     forgotten: Instant,
     signed: Instant,
+    told: Instant,
 }
 
 impl Watch {
@@ -42,6 +45,7 @@ impl Watch {
             hints: None,
             forgotten: Instant::now(),
             signed: Instant::now(),
+            told: Instant::now(),
         }
     }
 
@@ -91,6 +95,7 @@ impl Watch {
                 if self.hints.is_none() && self.services.store().database().is_shared() {
                     self.listen();
                 }
+                self.tell();
                 self.sign();
                 self.forget();
             }
@@ -101,6 +106,13 @@ impl Watch {
                 }
                 self.failing = true;
             }
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.told.elapsed() >= REPORTS_EVERY {
+            self.told = Instant::now();
+            self.services.tell_of_reports();
         }
     }
 

@@ -1,8 +1,10 @@
 //! What SDKs are handed: per environment one immutable, pre-serialised state and the delta that led
-//! to it. Requests only pass bytes on.
+//! to it; and what pages hear of changes. Requests only pass bytes on.
 
+mod feed;
 mod hub;
 mod published;
 
+pub use feed::{Feed, Head, KEPT};
 pub use hub::Hub;
 pub use published::Published;

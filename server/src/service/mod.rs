@@ -16,6 +16,7 @@ mod explain;
 mod export;
 mod external;
 mod failure;
+mod feed;
 mod flip;
 mod freeze;
 mod guard;
@@ -53,7 +54,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 
 use crate::domain::actor::Actor;
 use crate::domain::environment::EnvironmentKey;
-use crate::publish::Hub;
+use crate::publish::{Feed, Hub};
 use crate::store::{IdempotencyKey, Receipt, Store, StoreError, Tx};
 use crate::telemetry::TelemetryStore;
 
@@ -163,6 +164,7 @@ pub struct Services {
     store: Store,
     telemetry: Arc<TelemetryStore>,
     hub: Hub,
+    feed: Feed,
     access: Access,
     clock: Clock,
     manifest_signer: ManifestSigner,
@@ -189,6 +191,7 @@ impl Services {
             telemetry: Arc::new(TelemetryStore::beside(store.database())),
             store,
             hub: Hub::default(),
+            feed: Feed::default(),
             access: Access::default(),
             clock,
             manifest_signer: Arc::new(|| Err("no key to sign manifests with is set up".to_owned())),
@@ -246,7 +249,7 @@ impl Services {
                 self.publish(&parse_environment(&key)?)?;
             }
         }
-        Ok(())
+        self.tell_of_changes()
     }
 
     /// Closes the acceptance windows that have ended. Several nodes may try; one does.
@@ -342,6 +345,9 @@ impl Services {
                 tracing::warn!(%environment, %error, "a committed change is not published yet");
             }
         }
+        if let Err(error) = self.tell_of_changes() {
+            tracing::warn!(%error, "pages are not told of a committed change yet");
+        }
         Ok(answer)
     }
 
@@ -351,6 +357,7 @@ impl Services {
         if let Err(error) = self.access.load(&self.store) {
             tracing::warn!(%error, "a committed change of keys or tokens is not in force here yet");
         }
+        self.feed.nudge();
     }
 
     fn publish(&self, environment: &EnvironmentKey) -> Result<(), StoreError> {

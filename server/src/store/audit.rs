@@ -128,6 +128,27 @@ impl Tx<'_> {
             .collect()
     }
 
+    /// The latest entries after a place, at most `limit`, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn latest_entries(
+        &mut self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let newest_first: Vec<String> = audit::table
+            .select(audit::entry)
+            .filter(audit::seq.gt(count(after)))
+            .order(audit::seq.desc())
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .load(self.connection)?;
+        let entries = newest_first.iter().rev();
+        entries
+            .map(|entry| from_json("audit.entry", entry))
+            .collect()
+    }
+
     /// At most `limit` entries from a place on, as they are kept.
     ///
     /// # Errors

@@ -22,14 +22,25 @@ pub(crate) struct Events(Receiver<Event>);
 
 impl Events {
     pub(crate) fn open(address: &str, sdk_key: &str, last_event_id: Option<&str>) -> Events {
+        Events::open_at(address, "/sdk/v1/stream", sdk_key, last_event_id)
+    }
+
+    /// A stream at another path.
+    pub(crate) fn open_at(
+        address: &str,
+        path: &str,
+        credentials: &str,
+        last_event_id: Option<&str>,
+    ) -> Events {
         let agent = ureq::Agent::config_builder()
             .timeout_connect(Some(Duration::from_secs(5)))
             .timeout_recv_response(Some(Duration::from_secs(10)))
             .build()
             .new_agent();
         let mut request = agent
-            .get(format!("http://{address}/sdk/v1/stream"))
-            .header("authorization", format!("Bearer {sdk_key}"));
+            .get(format!("http://{address}{path}"))
+            .header("accept-encoding", "gzip, br, zstd")
+            .header("authorization", format!("Bearer {credentials}"));
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
@@ -59,6 +70,11 @@ impl Events {
             Ok(event) => event,
             Err(error) => panic!("nothing within {within:?}: {error}"),
         }
+    }
+
+    /// What the stream has said and nobody has taken yet.
+    pub(crate) fn try_next(&self) -> Option<Event> {
+        self.0.try_recv().ok()
     }
 
     /// The next event: its name, identity and data.
@@ -93,7 +109,17 @@ fn read(block: &[String]) -> Event {
         found.next().map(str::to_owned)
     };
     match (field("event"), field("id"), field("data")) {
-        (Some(name), Some(id), Some(data)) => Event::Named { name, id, data },
+        (Some(name), id, Some(data)) => Event::Named {
+            name,
+            id: id.unwrap_or_default(),
+            data,
+        },
+        // Where a reader resumes, and nothing to tell.
+        (None, Some(id), None) => Event::Named {
+            name: String::new(),
+            id,
+            data: String::new(),
+        },
         _ => {
             assert!(block.iter().all(|line| line.starts_with(':')), "{block:?}");
             Event::Comment
