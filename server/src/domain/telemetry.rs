@@ -7,7 +7,7 @@ mod used;
 
 pub use drawn::described;
 pub use process::{Process, deployed};
-pub use tally::{Tallies, Tally};
+pub use tally::{Split, Tallies, Tally};
 pub use used::Used;
 
 use chrono::{DateTime, Utc};

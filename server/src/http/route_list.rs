@@ -83,6 +83,7 @@ pub(crate) async fn list(
         owner: query.owner,
         policy: query.policy,
         text: query.q,
+        halted: false,
         preparation,
         order,
         after,

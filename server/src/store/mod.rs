@@ -8,6 +8,7 @@
 mod approvals;
 mod audit;
 mod backfills;
+mod board;
 mod censuses;
 mod checkpoints;
 mod cohorts;
@@ -43,6 +44,7 @@ use std::path::Path;
 use diesel::result::{ConnectionError, Error as DieselError};
 
 pub use audit::{AuditFilter, StoredEntry};
+pub use board::StageCount;
 pub use checkpoints::{KeptCheckpoint, StoredCheckpoint};
 pub use dialect::{Alone, Database};
 pub use idempotency::{IdempotencyKey, Receipt};

@@ -16,7 +16,7 @@ use crate::store::{StoreError, Tx};
 pub struct RouteFilter {
     /// At this stage, in `environment` or, without one, anywhere.
     pub stage: Option<switchover::Stage>,
-    /// The environment that `stage` speaks of.
+    /// The environment that `stage` and `halted` speak of.
     pub environment: Option<String>,
     /// Of this owner.
     pub owner: Option<String>,
@@ -24,6 +24,8 @@ pub struct RouteFilter {
     pub policy: Option<String>,
     /// With this text in key, flag, endpoint or description, whatever its case.
     pub text: Option<String>,
+    /// Halted, in `environment` or, without one, anywhere.
+    pub halted: bool,
     /// By how far their preparation is.
     pub preparation: Option<At>,
     /// How the list is ordered.
@@ -138,6 +140,18 @@ impl Tx<'_> {
                 Some(environment) => {
                     let here = rollouts::environment.eq(environment.clone());
                     query.filter(routes::key.eq_any(at_stage.filter(here)))
+                }
+            };
+        }
+        if filter.halted {
+            let halted = rollouts::table
+                .filter(rollouts::halt.is_not_null())
+                .select(rollouts::route);
+            query = match &filter.environment {
+                None => query.filter(routes::key.eq_any(halted)),
+                Some(environment) => {
+                    let here = rollouts::environment.eq(environment.clone());
+                    query.filter(routes::key.eq_any(halted.filter(here)))
                 }
             };
         }

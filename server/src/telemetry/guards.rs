@@ -12,11 +12,11 @@ use crate::telemetry::Tx;
 use crate::telemetry::text::{self, count, number};
 
 #[derive(QueryableByName)]
-struct GuardRow {
+pub(super) struct GuardRow {
     #[diesel(sql_type = Text)]
-    environment: String,
+    pub(super) environment: String,
     #[diesel(sql_type = Text)]
-    route: String,
+    pub(super) route: String,
     #[diesel(sql_type = Text)]
     state: String,
 }
@@ -110,7 +110,7 @@ impl Tx<'_> {
     }
 }
 
-fn readable(row: &GuardRow) -> Option<Watched> {
+pub(super) fn readable(row: &GuardRow) -> Option<Watched> {
     match text::from_json("guards.state", &row.state) {
         Ok(watched) => Some(watched),
         Err(error) => {

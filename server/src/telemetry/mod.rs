@@ -7,6 +7,7 @@
 //!
 //! Whoever writes takes the head first, so that all nodes write one after the other.
 
+mod board;
 mod guards;
 mod head;
 mod ingest;
@@ -22,6 +23,7 @@ mod windows;
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+pub use board::Place;
 pub use guards::GuardedRollout;
 pub use ingest::{Ingest, NotTaken, Writer};
 pub use processes::Which;

@@ -30,6 +30,15 @@ pub struct Tally {
     pub latency: Latency,
 }
 
+/// Which paths calls took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// So many the new one.
+    pub new: u64,
+    /// So many the old one.
+    pub old: u64,
+}
+
 impl Tally {
     /// Adds what one report counted.
     pub fn add(&mut self, counts: &RouteCounts) {
