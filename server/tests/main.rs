@@ -65,6 +65,7 @@ mod prepare_commands;
 mod race;
 mod ramp_commands;
 mod ramps;
+mod rehearsals;
 mod releases;
 mod repairs;
 mod routes;

@@ -9,8 +9,10 @@ use crate::domain::cohort::{Name, NamedCohort, Side, Uses, overlap, warnings, wi
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::exposure::{Cohort, LARGEST_COHORT};
 use crate::domain::lifecycle::Command;
+use crate::domain::loss::LossRisk;
 use crate::domain::rollout::Rollout;
 use crate::domain::text::Reason;
+use crate::service::loss::judged;
 use crate::service::ramp::outlook;
 use crate::service::rollout::{expect_tag, load};
 use crate::service::size::refuse_oversized;
@@ -218,66 +220,76 @@ impl Services {
         reason: &Reason,
         render: Render<'_, Changed>,
     ) -> Result<Answer, Failure> {
-        self.change(ctx, render, |work| {
-            let names = uses.cohorts();
-            let cohorts = work.tx.lock_cohorts(&names)?;
-            work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
-            expect_tag(work, target)?;
-            let (route, environment, rollout) = load(work.tx, target)?;
-            let known = |name: &&Name| cohorts.iter().any(|cohort| cohort.name == **name);
-            for (field, side) in [
-                ("include_cohorts", &uses.include),
-                ("exclude_cohorts", &uses.exclude),
-            ] {
-                if let Some(name) = side.cohorts.iter().find(|name| !known(name)) {
-                    let detail = format!("there is no cohort `{name}`");
-                    return Err(Failure::invalid(field, detail));
-                }
-            }
-            let (include, exclude) = (
-                uses.include.expanded(&cohorts),
-                uses.exclude.expanded(&cohorts),
-            );
-            for (field, keys) in [("include", &include), ("exclude", &exclude)] {
-                if keys.len() > LARGEST_COHORT {
-                    let detail =
-                        format!("has at most {LARGEST_COHORT} keys, those of cohorts included");
-                    return Err(Failure::invalid(field, detail));
-                }
-            }
-            let command = Command::UseCohorts {
-                uses: uses.clone(),
-                include,
-                exclude,
-            };
-            let told = (&command, reason.as_str());
-            let (before, after) = work.run_on(rollout, &route, &environment, told)?;
-            refuse_oversized(work.tx, &environment.key)?;
-            Ok(Changed {
-                action: if is_held(&before, &after) {
-                    "flip_hold"
-                } else {
-                    command.action()
-                },
-                warnings: warnings(&after, &cohorts),
-                outlook: outlook(
-                    work.tx,
-                    &mut work.shared,
-                    (&route, &environment),
-                    &after,
-                    work.now,
-                )?,
-                before,
-                after,
-                version: work.version(&environment.key)?,
-                environment,
-                by: work.ctx.actor.clone(),
-                at: work.now,
-                reason: reason.to_string(),
-                cascaded: Vec::new(),
-            })
-        })
+        self.change(ctx, render, |work| apply_uses(work, target, uses, reason))
     }
+}
+
+/// Names the keys that are treated apart, in the transaction of `work`.
+pub(super) fn apply_uses(
+    work: &mut Work<'_, '_>,
+    target: &Target,
+    uses: &Uses,
+    reason: &Reason,
+) -> Result<Changed, Failure> {
+    let names = uses.cohorts();
+    let cohorts = work.tx.lock_cohorts(&names)?;
+    work.lock(&BTreeSet::from([target.route.clone()]), &target.environment)?;
+    expect_tag(work, target)?;
+    let (route, environment, rollout) = load(work.tx, target)?;
+    let known = |name: &&Name| cohorts.iter().any(|cohort| cohort.name == **name);
+    for (field, side) in [
+        ("include_cohorts", &uses.include),
+        ("exclude_cohorts", &uses.exclude),
+    ] {
+        if let Some(name) = side.cohorts.iter().find(|name| !known(name)) {
+            let detail = format!("there is no cohort `{name}`");
+            return Err(Failure::invalid(field, detail));
+        }
+    }
+    let (include, exclude) = (
+        uses.include.expanded(&cohorts),
+        uses.exclude.expanded(&cohorts),
+    );
+    for (field, keys) in [("include", &include), ("exclude", &exclude)] {
+        if keys.len() > LARGEST_COHORT {
+            let detail = format!("has at most {LARGEST_COHORT} keys, those of cohorts included");
+            return Err(Failure::invalid(field, detail));
+        }
+    }
+    let command = Command::UseCohorts {
+        uses: uses.clone(),
+        include,
+        exclude,
+    };
+    let told = (&command, reason.as_str());
+    let (before, after) = work.run_on(rollout, &route, &environment, told)?;
+    refuse_oversized(work.tx, &environment.key)?;
+    let telemetry = std::sync::Arc::clone(&work.shared.telemetry);
+    let (gap, _) = judged(work.tx, &telemetry, (&route, &after), work.now)?;
+    Ok(Changed {
+        risk: LossRisk::of(&after, &route, environment.kind, &gap),
+        action: if is_held(&before, &after) {
+            "flip_hold"
+        } else {
+            command.action()
+        },
+        warnings: warnings(&after, &cohorts),
+        outlook: outlook(
+            work.tx,
+            &mut work.shared,
+            (&route, &environment),
+            &after,
+            work.now,
+        )?,
+        before,
+        after,
+        version: work.version(&environment.key)?,
+        environment,
+        by: work.ctx.actor.clone(),
+        at: work.now,
+        reason: reason.to_string(),
+        cascaded: Vec::new(),
+    })
 }
 
 /// The tag of a cohort's present state.

@@ -31,6 +31,7 @@ mod proof;
 mod ramp;
 mod ramp_group;
 mod reception;
+mod rehearsal;
 mod release;
 mod repairs;
 mod report;

@@ -70,6 +70,8 @@ pub struct Changed {
     pub cascaded: Vec<(Rollout, Rollout)>,
     /// What its ramp does next.
     pub outlook: Option<Outlook>,
+    /// What going back to the old store costs from then on.
+    pub risk: LossRisk,
     /// What somebody may not have meant.
     pub warnings: Vec<String>,
 }
@@ -187,7 +189,8 @@ impl Services {
     }
 }
 
-fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
+/// Does what is asked, in the transaction of `work`.
+pub(super) fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
     let target = &change.target;
     let route = work.route(&target.route)?;
     let environment = work.environment(&target.environment)?;
@@ -278,6 +281,7 @@ fn apply(work: &mut Work<'_, '_>, change: &Change) -> Result<Changed, Failure> {
         reason: change.reason.to_string(),
         cascaded,
         outlook,
+        risk,
         warnings: overlap.filter(|_| said).into_iter().chain(costs).collect(),
     })
 }
