@@ -20,12 +20,28 @@ use crate::service::{ApprovalView, Failure};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewApproval)]
-struct NewApprovalBody {
+pub(crate) struct NewApprovalBody {
     /// The stage that is approved: the next one.
     to: Stage,
     #[serde(default)]
     #[schema(example = "evidence, alerts and runbook are good", max_length = 1000)]
     comment: String,
+}
+
+impl NewApprovalBody {
+    /// What it approves, and what is said of that.
+    ///
+    /// # Errors
+    /// When the comment is too long.
+    pub(crate) fn read(self) -> Result<(Stage, String), Failure> {
+        let comment = if self.comment.trim().is_empty() {
+            "approved".to_owned()
+        } else {
+            crate::domain::text::bounded(&self.comment, 1_000)
+                .ok_or_else(|| Failure::invalid("comment", "has at most 1,000 characters"))?
+        };
+        Ok((self.to, comment))
+    }
 }
 
 /// An approval of exactly one promotion.
@@ -102,13 +118,8 @@ pub(crate) async fn approve(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     app.blocking(move |services| {
-        let comment = if body.comment.trim().is_empty() {
-            "approved".to_owned()
-        } else {
-            crate::domain::text::bounded(&body.comment, 1_000)
-                .ok_or_else(|| Failure::invalid("comment", "has at most 1,000 characters"))?
-        };
-        services.approve(&change.ctx, &target.0, body.to, &comment, &|view| {
+        let (to, comment) = body.read()?;
+        services.approve(&change.ctx, &target.0, to, &comment, &|view| {
             respond::receipt(StatusCode::CREATED, None, &ApprovalBody::from(view))
         })
     })

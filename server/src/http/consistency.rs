@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::domain::consistency::{Every, Findings, Origin, Run, RunState, SAMPLE, Schedule};
 use crate::domain::evidence::Verdict;
 use crate::domain::stores::Scheduled;
+use crate::domain::text::Reason;
 use crate::http::App;
 use crate::http::backfills::LatestQuery;
 use crate::http::error::Problem;
@@ -25,7 +26,7 @@ use crate::service::{Failure, NewRun};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewConsistencyRun)]
-struct NewRunBody {
+pub(crate) struct NewRunBody {
     kind: ConsistencyKind,
     /// How many keys a sample has, 1 to 100,000; 100 when nothing is said.
     #[schema(example = 100)]
@@ -38,7 +39,7 @@ struct NewRunBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ConsistencyScheduleChange)]
-struct ScheduleChangeBody {
+pub(crate) struct ScheduleChangeBody {
     /// How often; null for never.
     every: Option<EveryBody>,
     /// `sample` when nothing is said.
@@ -48,6 +49,30 @@ struct ScheduleChangeBody {
     sample: Option<u64>,
     #[schema(example = "hourly during the ramp", min_length = 1, max_length = 1000)]
     reason: String,
+}
+
+impl NewRunBody {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub(crate) fn read(self) -> Result<NewRun, Failure> {
+        Ok(NewRun {
+            kind: self.kind,
+            sample: self.sample,
+            reason: read_reason(&self.reason)?,
+        })
+    }
+}
+
+impl ScheduleChangeBody {
+    /// What it asks for, and why.
+    ///
+    /// # Errors
+    /// When there is no reason, or something is compared never.
+    pub(crate) fn read(self) -> Result<(Scheduled, Reason), Failure> {
+        Ok((read_schedule(&self)?, read_reason(&self.reason)?))
+    }
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -243,11 +268,7 @@ pub(crate) async fn order(
     without_tag(&change.ctx)?;
     let body = change.body;
     app.blocking(move |services| {
-        let new = NewRun {
-            kind: body.kind,
-            sample: body.sample,
-            reason: read_reason(&body.reason)?,
-        };
+        let new = body.read()?;
         services.order_consistency(&change.ctx, (&target.0, &new), &|run| {
             respond::receipt(StatusCode::CREATED, None, &RunBody::from(run))
         })
@@ -273,8 +294,7 @@ pub(crate) async fn set_schedule(
     without_tag(&change.ctx)?;
     let body = change.body;
     app.blocking(move |services| {
-        let schedule = read_schedule(&body)?;
-        let reason = read_reason(&body.reason)?;
+        let (schedule, reason) = body.read()?;
         services.schedule_consistency(&change.ctx, (&target.0, schedule, &reason), &|schedule| {
             respond::receipt(StatusCode::OK, None, &ScheduleBody::from(schedule))
         })

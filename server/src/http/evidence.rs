@@ -23,7 +23,7 @@ use crate::service::{DrawnFrom, Failure, NewEvidence};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewEvidence)]
-struct NewEvidenceBody {
+pub(crate) struct NewEvidenceBody {
     kind: KindBody,
     verdict: VerdictBody,
     /// Where to see it: an http or https address.
@@ -39,6 +39,34 @@ struct NewEvidenceBody {
     /// Adds what callers reported: both paths side by side, and what the instances used before and
     /// during.
     telemetry: Option<DrawnFromBody>,
+}
+
+impl NewEvidenceBody {
+    /// What it puts on record.
+    ///
+    /// # Errors
+    /// When a value cannot be.
+    pub(crate) fn read(self) -> Result<NewEvidence, Failure> {
+        if self.url.as_deref().is_some_and(|url| !is_address(url)) {
+            let detail = "must be an http or https address of at most 2,000 bytes";
+            return Err(Failure::invalid("url", detail));
+        }
+        Ok(NewEvidence {
+            kind: self.kind.into(),
+            verdict: match self.verdict {
+                VerdictBody::Pass => Verdict::Pass,
+                VerdictBody::Fail => Verdict::Fail,
+            },
+            url: self.url,
+            summary: self
+                .summary
+                .as_deref()
+                .map(Reason::new)
+                .transpose()
+                .map_err(|detail| Failure::invalid("summary", detail))?,
+            telemetry: self.telemetry.as_ref().map(read_time).transpose()?,
+        })
+    }
 }
 
 /// The time that evidence is drawn from.
@@ -184,25 +212,7 @@ pub(crate) async fn add(
     without_tag(&change.ctx)?;
     let body = change.body;
     app.blocking(move |services| {
-        if body.url.as_deref().is_some_and(|url| !is_address(url)) {
-            let detail = "must be an http or https address of at most 2,000 bytes";
-            return Err(Failure::invalid("url", detail));
-        }
-        let new = NewEvidence {
-            kind: body.kind.into(),
-            verdict: match body.verdict {
-                VerdictBody::Pass => Verdict::Pass,
-                VerdictBody::Fail => Verdict::Fail,
-            },
-            url: body.url,
-            summary: body
-                .summary
-                .as_deref()
-                .map(Reason::new)
-                .transpose()
-                .map_err(|detail| Failure::invalid("summary", detail))?,
-            telemetry: body.telemetry.as_ref().map(read_time).transpose()?,
-        };
+        let new = body.read()?;
         services.add_evidence(&change.ctx, &target.0, &new, &|made| {
             respond::receipt(StatusCode::CREATED, None, &EvidenceBody::from(made))
         })

@@ -16,14 +16,14 @@ use crate::http::error::Problem;
 use crate::http::extract::{Change, OfRollout, Operator, without_tag};
 use crate::http::respond::{self, answer};
 use crate::http::rollouts::{TransitionBody, change_rollout, read_reason};
-use crate::service::{self, Failure, HaltSelection, Services, Switched};
+use crate::service::{self, Failure, HaltSelection, Services, Switched, Target};
 use crate::store::Receipt;
 
 /// Why.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ReasonOnly)]
-pub(super) struct ReasonBody {
+pub(crate) struct ReasonBody {
     #[schema(
         example = "error rate of the new path",
         min_length = 1,
@@ -36,7 +36,7 @@ pub(super) struct ReasonBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = HaltRequest)]
-struct HaltBody {
+pub(crate) struct HaltBody {
     #[schema(
         example = "error rate of the new path",
         min_length = 1,
@@ -49,6 +49,39 @@ struct HaltBody {
     /// Said after a look at what going back to an old store costs (`loss_risk`): it is accepted.
     #[serde(default)]
     accept_loss: bool,
+}
+
+impl ReasonBody {
+    /// What it asks for, of what needs a reason and nothing else.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub(crate) fn read(self, target: Target, command: Command) -> Result<service::Change, Failure> {
+        Ok(service::Change {
+            target,
+            command,
+            reason: read_reason(&self.reason)?,
+            cascade: false,
+        })
+    }
+}
+
+impl HaltBody {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub(crate) fn read(self, target: Target) -> Result<service::Change, Failure> {
+        Ok(service::Change {
+            target,
+            command: match self.mirror {
+                MirrorAtHalt::Keep => Command::Halt,
+                MirrorAtHalt::Off => Command::HaltWithoutMirror,
+            },
+            reason: read_reason(&self.reason)?,
+            cascade: false,
+        })
+    }
 }
 
 /// What becomes of the mirror at a halt.
@@ -151,18 +184,7 @@ pub(crate) async fn halt(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     let ctx = change.ctx.accepting_loss(body.accept_loss);
-    change_rollout(&app, ctx, StatusCode::OK, move || {
-        Ok(service::Change {
-            target: target.0,
-            command: match body.mirror {
-                MirrorAtHalt::Keep => Command::Halt,
-                MirrorAtHalt::Off => Command::HaltWithoutMirror,
-            },
-            reason: read_reason(&body.reason)?,
-            cascade: false,
-        })
-    })
-    .await
+    change_rollout(&app, ctx, StatusCode::OK, move || body.read(target.0)).await
 }
 
 /// Resumes a halted rollout.
@@ -259,12 +281,7 @@ pub(super) async fn switch(
     command: Command,
 ) -> Result<HttpResponse, Problem> {
     change_rollout(&app, change.ctx, StatusCode::OK, move || {
-        Ok(service::Change {
-            target: target.0,
-            command,
-            reason: read_reason(&change.body.reason)?,
-            cascade: false,
-        })
+        change.body.read(target.0, command)
     })
     .await
 }

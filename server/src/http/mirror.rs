@@ -16,13 +16,13 @@ use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Change, OfRollout, Operator};
 use crate::http::rollouts::{TransitionBody, change_rollout, read_reason};
-use crate::service;
+use crate::service::{self, Failure, Target};
 
 /// A mirror to be.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = MirrorChange)]
-struct MirrorRequest {
+pub(crate) struct MirrorRequest {
     /// The share of the reads that also run on the other path, to be compared.
     #[schema(value_type = f64, example = 1, minimum = 0, maximum = 100)]
     read_percent: Percent,
@@ -35,6 +35,24 @@ struct MirrorRequest {
         max_length = 1000
     )]
     reason: String,
+}
+
+impl MirrorRequest {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub(crate) fn read(self, target: Target) -> Result<service::Change, Failure> {
+        Ok(service::Change {
+            target,
+            command: Command::SetMirror(Mirror {
+                read: self.read_percent,
+                write: self.write_percent,
+            }),
+            reason: read_reason(&self.reason)?,
+            cascade: false,
+        })
+    }
 }
 
 /// What also runs on the other path.
@@ -89,15 +107,7 @@ pub(crate) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     change_rollout(&app, change.ctx, StatusCode::OK, move || {
-        Ok(service::Change {
-            target: target.0,
-            command: Command::SetMirror(Mirror {
-                read: body.read_percent,
-                write: body.write_percent,
-            }),
-            reason: read_reason(&body.reason)?,
-            cascade: false,
-        })
+        body.read(target.0)
     })
     .await
 }

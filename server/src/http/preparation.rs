@@ -15,6 +15,7 @@ use crate::domain::field::FieldError;
 use crate::domain::preparation::{Command, Decision, Mark, Phase, Preparation};
 use crate::domain::route::Route;
 use crate::domain::schedule::Milestone;
+use crate::domain::text::Reason;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Change, Operator, in_path};
@@ -129,7 +130,7 @@ enum PhaseBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PreparationStep)]
-struct StepBody {
+pub(crate) struct StepBody {
     action: Action,
     /// With `complete`.
     phase: Option<PhaseBody>,
@@ -238,6 +239,17 @@ impl From<&Milestone> for MilestoneBody {
     }
 }
 
+impl StepBody {
+    /// What it asks for, and why.
+    ///
+    /// # Errors
+    /// When there is no reason, or fields do not fit together.
+    pub(crate) fn read(self) -> Result<(Command, Reason), Failure> {
+        let reason = read_reason(&self.reason)?;
+        Ok((self.try_into()?, reason))
+    }
+}
+
 impl TryFrom<StepBody> for Command {
     type Error = Failure;
 
@@ -296,8 +308,7 @@ pub(crate) async fn prepare(
 ) -> Result<HttpResponse, Problem> {
     let key: RouteKey = in_path(&request, "route", "route")?;
     app.blocking(move |services| {
-        let reason = read_reason(&change.body.reason)?;
-        let command = change.body.try_into()?;
+        let (command, reason) = change.body.read()?;
         services.prepare_route(&change.ctx, &key, &command, &reason, &|found| {
             shown(StatusCode::OK, found)
         })

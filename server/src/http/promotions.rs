@@ -19,13 +19,13 @@ use crate::http::respond;
 use crate::http::rollouts::{
     TransitionBody, change_rollout, read_cohort, read_moment, read_reason, reason_or,
 };
-use crate::service;
+use crate::service::{self, Failure, Target};
 
 /// A promotion to be.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Promotion)]
-struct PromotionBody {
+pub(crate) struct PromotionBody {
     /// The next stage.
     to: Stage,
     #[schema(
@@ -46,7 +46,7 @@ struct PromotionBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Demotion)]
-struct DemotionBody {
+pub(crate) struct DemotionBody {
     /// An earlier stage.
     to: Stage,
     #[schema(example = "the new path loses tags", min_length = 1, max_length = 1000)]
@@ -69,7 +69,7 @@ struct DemotionBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Acceptance)]
-struct AcceptanceRequest {
+pub(crate) struct AcceptanceRequest {
     /// When it closes by itself; at most 30 days ahead.
     until: DateTime<Utc>,
     /// The largest share of the keys in no cohort; 0 when left out, and then a cohort is needed.
@@ -85,6 +85,76 @@ struct AcceptanceRequest {
         max_length = 1000
     )]
     reason: String,
+}
+
+impl PromotionBody {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub(crate) fn read(self, target: Target) -> Result<service::Change, Failure> {
+        Ok(service::Change {
+            target,
+            command: Command::Promote {
+                to: self.to,
+                break_glass: self.break_glass,
+            },
+            reason: read_reason(&self.reason)?,
+            cascade: self.cascade,
+        })
+    }
+}
+
+impl DemotionBody {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub(crate) fn read(self, target: Target) -> Result<service::Change, Failure> {
+        Ok(service::Change {
+            target,
+            command: Command::Demote {
+                to: self.to,
+                break_glass: self.break_glass,
+                halt: self.halt,
+            },
+            reason: read_reason(&self.reason)?,
+            cascade: self.cascade,
+        })
+    }
+}
+
+impl AcceptanceRequest {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When there is no reason, or a value cannot be.
+    pub(crate) fn read(self, target: Target) -> Result<service::Change, Failure> {
+        Ok(service::Change {
+            target,
+            command: Command::OpenWindow {
+                until: read_moment("until", self.until)?,
+                // A window for nobody is refused, so that nobody opens one for all by leaving both out.
+                percent: self.percent.unwrap_or(Percent::ZERO),
+                cohort: read_cohort("cohort", self.cohort)?,
+            },
+            reason: read_reason(&self.reason)?,
+            cascade: false,
+        })
+    }
+}
+
+/// The end of an acceptance window; it has a reason of its own when none is given.
+///
+/// # Errors
+/// When the reason cannot be one.
+pub(crate) fn closing(target: Target, reason: Option<&str>) -> Result<service::Change, Failure> {
+    Ok(service::Change {
+        target,
+        command: Command::CloseWindow,
+        reason: reason_or(reason, "closed by hand")?,
+        cascade: false,
+    })
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -203,16 +273,7 @@ pub(crate) async fn promote(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     change_rollout(&app, change.ctx, StatusCode::CREATED, move || {
-        let command = Command::Promote {
-            to: body.to,
-            break_glass: body.break_glass,
-        };
-        Ok(service::Change {
-            target: target.0,
-            command,
-            reason: read_reason(&body.reason)?,
-            cascade: body.cascade,
-        })
+        body.read(target.0)
     })
     .await
 }
@@ -233,20 +294,7 @@ pub(crate) async fn demote(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     let ctx = change.ctx.accepting_loss(body.accept_loss);
-    change_rollout(&app, ctx, StatusCode::CREATED, move || {
-        let command = Command::Demote {
-            to: body.to,
-            break_glass: body.break_glass,
-            halt: body.halt,
-        };
-        Ok(service::Change {
-            target: target.0,
-            command,
-            reason: read_reason(&body.reason)?,
-            cascade: body.cascade,
-        })
-    })
-    .await
+    change_rollout(&app, ctx, StatusCode::CREATED, move || body.read(target.0)).await
 }
 
 /// Opens an acceptance window: the route is tested here, up to a share and a time.
@@ -265,17 +313,7 @@ pub(crate) async fn open_window(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     change_rollout(&app, change.ctx, StatusCode::CREATED, move || {
-        Ok(service::Change {
-            target: target.0,
-            command: Command::OpenWindow {
-                until: read_moment("until", body.until)?,
-                // A window for nobody is refused, so that nobody opens one for all by leaving both out.
-                percent: body.percent.unwrap_or(Percent::ZERO),
-                cohort: read_cohort("cohort", body.cohort)?,
-            },
-            reason: read_reason(&body.reason)?,
-            cascade: false,
-        })
+        body.read(target.0)
     })
     .await
 }
@@ -295,12 +333,7 @@ pub(crate) async fn close_window(
     query: Query<ReasonQuery>,
 ) -> Result<HttpResponse, Problem> {
     change_rollout(&app, order.ctx, StatusCode::OK, move || {
-        Ok(service::Change {
-            target: target.0,
-            command: Command::CloseWindow,
-            reason: reason_or(query.0.reason.as_deref(), "closed by hand")?,
-            cascade: false,
-        })
+        closing(target.0, query.0.reason.as_deref())
     })
     .await
 }

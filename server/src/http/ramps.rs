@@ -19,7 +19,7 @@ use crate::http::error::Problem;
 use crate::http::extract::{Change, OfRollout, Operator};
 use crate::http::halts::{ReasonBody, switch};
 use crate::http::rollouts::{TransitionBody, change_rollout, read_reason};
-use crate::service;
+use crate::service::{self, Failure, Target};
 
 /// A step of a ramp.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -38,7 +38,7 @@ struct StepBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = RampChange)]
-struct RampRequest {
+pub(crate) struct RampRequest {
     /// 1 to 50 steps, rising.
     steps: Vec<StepBody>,
     #[schema(
@@ -47,6 +47,25 @@ struct RampRequest {
         max_length = 1000
     )]
     reason: String,
+}
+
+impl RampRequest {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub(crate) fn read(self, target: Target) -> Result<service::Change, Failure> {
+        let steps = self.steps.into_iter().map(|step| Step {
+            percent: step.percent,
+            hold: step.hold,
+        });
+        Ok(service::Change {
+            target,
+            command: Command::PlanRamp(steps.collect()),
+            reason: read_reason(&self.reason)?,
+            cascade: false,
+        })
+    }
 }
 
 /// A ramp, and how far it has come.
@@ -205,16 +224,7 @@ pub(crate) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     change_rollout(&app, change.ctx, StatusCode::OK, move || {
-        let steps = body.steps.into_iter().map(|step| Step {
-            percent: step.percent,
-            hold: step.hold,
-        });
-        Ok(service::Change {
-            target: target.0,
-            command: Command::PlanRamp(steps.collect()),
-            reason: read_reason(&body.reason)?,
-            cascade: false,
-        })
+        body.read(target.0)
     })
     .await
 }

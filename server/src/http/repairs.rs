@@ -100,7 +100,7 @@ impl From<&KeptRepair> for RepairBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = RepairSettlement)]
-struct SettleBody {
+pub(crate) struct SettleBody {
     action: SettleAction,
     /// Of these keys, 1 to 1,000.
     #[schema(example = json!(["item-17"]))]
@@ -110,6 +110,23 @@ struct SettleBody {
     all: bool,
     #[schema(example = "the new store is back", min_length = 1, max_length = 1000)]
     reason: String,
+}
+
+impl SettleBody {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When there is no reason, or no keys are named.
+    pub(crate) fn read(self) -> Result<Settle, Failure> {
+        Ok(Settle {
+            keys: read_keys(self.keys, self.all)?,
+            how: match self.action {
+                SettleAction::Retry => Settlement::Retry,
+                SettleAction::Resolve => Settlement::Resolve,
+            },
+            reason: read_reason(&self.reason)?,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Deserialize, ToSchema)]
@@ -181,14 +198,7 @@ pub(crate) async fn settle(
     without_tag(&change.ctx)?;
     let body = change.body;
     app.blocking(move |services| {
-        let settle = Settle {
-            keys: read_keys(body.keys, body.all)?,
-            how: match body.action {
-                SettleAction::Retry => Settlement::Retry,
-                SettleAction::Resolve => Settlement::Resolve,
-            },
-            reason: read_reason(&body.reason)?,
-        };
+        let settle = body.read()?;
         let render = |done: &SettledMany| {
             let body = SettledManyBody {
                 repairs: done.repairs,

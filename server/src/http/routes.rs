@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use crate::domain::field::FieldError;
 use crate::domain::route::{Links, Operation, RawRoute};
+use crate::domain::text::Reason;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{
@@ -100,7 +101,7 @@ struct NewRouteBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = RouteChange)]
-struct RoutePatchBody {
+pub(crate) struct RoutePatchBody {
     endpoint: Option<String>,
     operation: Option<OperationBody>,
     owner: Option<String>,
@@ -131,13 +132,49 @@ struct RoutePatchBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Retirement)]
-struct RetirementBody {
+pub(crate) struct RetirementBody {
     #[schema(
         example = "the flag is gone from the code",
         min_length = 1,
         max_length = 1000
     )]
     reason: String,
+}
+
+impl RoutePatchBody {
+    /// What it asks for, and why.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub(crate) fn read(self) -> Result<(RoutePatch, Reason), Failure> {
+        let reason = read_reason(&self.reason)?;
+        let patch = RoutePatch {
+            endpoint: self.endpoint,
+            operation: self.operation.map(Operation::from),
+            owner: self.owner,
+            policy: self.policy,
+            policy_numbers: self.policy_numbers,
+            requires: self.requires,
+            ramp_group: self.ramp_group,
+            labels: self.labels,
+            contacts: self.contacts,
+            description: self.description,
+            links: self.links.map(Links::from),
+            schedule: self.schedule,
+            cascade: self.cascade,
+        };
+        Ok((patch, reason))
+    }
+}
+
+impl RetirementBody {
+    /// Why.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub(crate) fn read(self) -> Result<Reason, Failure> {
+        read_reason(&self.reason)
+    }
 }
 
 /// A route with where it stands in every environment.
@@ -385,22 +422,7 @@ pub(crate) async fn patch(
     let key: RouteKey = in_path(&request, "route", "route")?;
     let body = change.body;
     app.blocking(move |services| {
-        let reason = read_reason(&body.reason)?;
-        let patch = RoutePatch {
-            endpoint: body.endpoint,
-            operation: body.operation.map(Operation::from),
-            owner: body.owner,
-            policy: body.policy,
-            policy_numbers: body.policy_numbers,
-            requires: body.requires,
-            ramp_group: body.ramp_group,
-            labels: body.labels,
-            contacts: body.contacts,
-            description: body.description,
-            links: body.links.map(Links::from),
-            schedule: body.schedule,
-            cascade: body.cascade,
-        };
+        let (patch, reason) = body.read()?;
         services.patch_route(&change.ctx, &key, &patch, &reason, &|found| {
             shown(StatusCode::OK, found)
         })
@@ -425,7 +447,7 @@ pub(crate) async fn retire(
 ) -> Result<HttpResponse, Problem> {
     let key: RouteKey = in_path(&request, "route", "route")?;
     app.blocking(move |services| {
-        let reason = read_reason(&change.body.reason)?;
+        let reason = change.body.read()?;
         services.retire_route(&change.ctx, &key, &reason, &|found| {
             shown(StatusCode::OK, found)
         })

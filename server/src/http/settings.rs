@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::domain::cohort::{Name, Side, Uses};
 use crate::domain::lifecycle::Command;
+use crate::domain::text::Reason;
 use crate::http::App;
 use crate::http::cohorts::read_name;
 use crate::http::error::Problem;
@@ -20,7 +21,7 @@ use crate::http::respond::answer;
 use crate::http::rollouts::{
     SettingBody, SettingMode, TransitionBody, change_rollout, read_cohort, read_reason, transition,
 };
-use crate::service::{self, Failure};
+use crate::service::{self, Failure, Target};
 
 /// The most cohorts that one side of a rollout uses.
 const MOST_NAMES: usize = 50;
@@ -29,7 +30,7 @@ const MOST_NAMES: usize = 50;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = SettingChange)]
-struct SettingRequest {
+pub(crate) struct SettingRequest {
     mode: SettingMode,
     /// The share of a ramp: 0 to 100 with up to three decimals.
     #[serde(default)]
@@ -46,7 +47,7 @@ struct SettingRequest {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CohortsChange)]
-struct CohortsRequest {
+pub(crate) struct CohortsRequest {
     /// Keys that take the new path whatever the ramp says; at most 1,000, 1 to 256 bytes each.
     include: Vec<String>,
     /// Keys that take the old path whatever the ramp says; stronger than `include`.
@@ -60,6 +61,45 @@ struct CohortsRequest {
     exclude_cohorts: Vec<String>,
     #[schema(example = "our own project first", min_length = 1, max_length = 1000)]
     reason: String,
+}
+
+impl SettingRequest {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When there is no reason, or a share where none belongs.
+    pub(crate) fn read(self, target: Target) -> Result<service::Change, Failure> {
+        let setting = SettingBody {
+            mode: self.mode,
+            percent: self.percent,
+        };
+        Ok(service::Change {
+            target,
+            command: Command::Set(setting.try_into()?),
+            reason: read_reason(&self.reason)?,
+            cascade: false,
+        })
+    }
+}
+
+impl CohortsRequest {
+    /// What it asks for, and why.
+    ///
+    /// # Errors
+    /// When there is no reason, or a key or a name cannot be.
+    pub(crate) fn read(self) -> Result<(Uses, Reason), Failure> {
+        let uses = Uses {
+            include: Side {
+                keys: read_cohort("include", self.include)?,
+                cohorts: read_names("include_cohorts", &self.include_cohorts)?,
+            },
+            exclude: Side {
+                keys: read_cohort("exclude", self.exclude)?,
+                cohorts: read_names("exclude_cohorts", &self.exclude_cohorts)?,
+            },
+        };
+        Ok((uses, read_reason(&self.reason)?))
+    }
 }
 
 fn read_names(field: &'static str, names: &[String]) -> Result<BTreeSet<Name>, Failure> {
@@ -89,19 +129,7 @@ pub(crate) async fn setting(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     let ctx = change.ctx.accepting_loss(body.accept_loss);
-    change_rollout(&app, ctx, StatusCode::OK, move || {
-        let setting = SettingBody {
-            mode: body.mode,
-            percent: body.percent,
-        };
-        Ok(service::Change {
-            target: target.0,
-            command: Command::Set(setting.try_into()?),
-            reason: read_reason(&body.reason)?,
-            cascade: false,
-        })
-    })
-    .await
+    change_rollout(&app, ctx, StatusCode::OK, move || body.read(target.0)).await
 }
 
 /// Names the keys that are treated apart from the ramp, one by one and by cohorts. An edit of such a
@@ -121,17 +149,7 @@ pub(crate) async fn cohorts(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     app.blocking(move |services| {
-        let uses = Uses {
-            include: Side {
-                keys: read_cohort("include", body.include)?,
-                cohorts: read_names("include_cohorts", &body.include_cohorts)?,
-            },
-            exclude: Side {
-                keys: read_cohort("exclude", body.exclude)?,
-                cohorts: read_names("exclude_cohorts", &body.exclude_cohorts)?,
-            },
-        };
-        let reason = read_reason(&body.reason)?;
+        let (uses, reason) = body.read()?;
         services.use_cohorts(&change.ctx, &target.0, &uses, &reason, &|changed| {
             transition(StatusCode::OK, changed)
         })
