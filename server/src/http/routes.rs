@@ -148,7 +148,7 @@ impl RoutePatchBody {
     /// When there is no reason.
     pub(crate) fn read(self) -> Result<(RoutePatch, Reason), Failure> {
         let reason = read_reason(&self.reason)?;
-        let patch = RoutePatch {
+        let wanted = RoutePatch {
             endpoint: self.endpoint,
             operation: self.operation.map(Operation::from),
             owner: self.owner,
@@ -163,7 +163,7 @@ impl RoutePatchBody {
             schedule: self.schedule,
             cascade: self.cascade,
         };
-        Ok((patch, reason))
+        Ok((wanted, reason))
     }
 }
 
@@ -422,8 +422,8 @@ pub(crate) async fn patch(
     let key: RouteKey = in_path(&request, "route", "route")?;
     let body = change.body;
     app.blocking(move |services| {
-        let (patch, reason) = body.read()?;
-        services.patch_route(&change.ctx, &key, &patch, &reason, &|found| {
+        let (wanted, reason) = body.read()?;
+        services.patch_route(&change.ctx, &key, &wanted, &reason, &|found| {
             shown(StatusCode::OK, found)
         })
     })

@@ -69,13 +69,13 @@ impl SettingRequest {
     /// # Errors
     /// When there is no reason, or a share where none belongs.
     pub(crate) fn read(self, target: Target) -> Result<service::Change, Failure> {
-        let setting = SettingBody {
+        let wanted = SettingBody {
             mode: self.mode,
             percent: self.percent,
         };
         Ok(service::Change {
             target,
-            command: Command::Set(setting.try_into()?),
+            command: Command::Set(wanted.try_into()?),
             reason: read_reason(&self.reason)?,
             cascade: false,
         })

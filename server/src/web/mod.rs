@@ -4,6 +4,7 @@
 //! updates and shortcuts. Pages ask the same services as the API does, and no rule lives in a
 //! template: what may be done is asked of the domain.
 
+pub(crate) mod actions;
 mod assets;
 mod board;
 mod fields;
