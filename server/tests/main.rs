@@ -57,6 +57,8 @@ mod migrations;
 mod on_prem;
 mod openapi;
 mod outage;
+mod page_board;
+mod page_frame;
 mod permissions;
 mod plans;
 mod policies;

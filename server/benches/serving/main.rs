@@ -12,6 +12,7 @@
     reason = "a benchmark may be blunt: what it cannot measure it must not report"
 )]
 
+mod board;
 mod fan_out;
 mod flip;
 mod guard;
@@ -26,6 +27,7 @@ fn main() {
         // Children of this process: the limits that figures are held against.
         Some("serve-hello") => limit::hello(),
         Some("serve-bare") => limit::bare(),
+        Some("board") => board::run(),
         Some("publishing") => publishing::run(),
         Some("requests") => requests::run(),
         Some("fan-out") => fan_out::run(),
@@ -33,9 +35,10 @@ fn main() {
         Some("guard") => guard::run(),
         Some("flip") => flip::run(),
         Some(other) => {
-            panic!("no part `{other}`: publishing, requests, fan-out, server, guard, flip")
+            panic!("no part `{other}`: board, publishing, requests, fan-out, server, guard, flip")
         }
         None => {
+            board::run();
             publishing::run();
             server::run();
             requests::run();

@@ -166,6 +166,17 @@ impl Filled {
             .unwrap();
     }
 
+    /// A page, as somebody who has signed in gets it.
+    pub(crate) fn page(&self, path: &str) -> String {
+        ureq::get(format!("{}{path}", self.process.url))
+            .header("Cookie", format!("switchover_session={}", self.token))
+            .call()
+            .unwrap()
+            .body_mut()
+            .read_to_string()
+            .unwrap()
+    }
+
     /// The version that dev is published at.
     pub(crate) fn version(&self) -> switchover::Version {
         let mut answer = ureq::get(format!("{}/sdk/v1/snapshot", self.process.url))

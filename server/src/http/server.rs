@@ -276,11 +276,11 @@ async fn serve(
                     .wrap(from_fn(frame))
                     .wrap(actix_web::middleware::Compress::default())
                     .wrap(from_fn(log::requests))
-                    .configure(pages)
-                    .default_service(web::to(|request: HttpRequest| async move {
-                        Err::<HttpResponse, Problem>(nothing_here(&request))
-                    })),
+                    .configure(pages),
             )
+            .default_service(web::to(|request: HttpRequest| async move {
+                Err::<HttpResponse, Problem>(nothing_here(&request))
+            }))
     })
     .on_connect(move |connection, _| let_go_when_unread(connection, unread))
     // An answer's head and a stream's first event are two writes: the second must not wait.

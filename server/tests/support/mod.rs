@@ -6,6 +6,7 @@ mod data;
 mod database;
 mod fleet;
 pub(crate) mod history;
+mod page;
 mod place;
 mod postgres;
 mod sse;
@@ -14,6 +15,7 @@ pub(crate) use app::{App, Who, at};
 pub(crate) use client::{Remote, Reply, raw, read_raw};
 pub(crate) use database::{Engine, TestDatabase};
 pub(crate) use fleet::{Fleet, calls_of};
+pub(crate) use page::{encoded, hidden, session};
 pub(crate) use place::{Done, Place};
 pub(crate) use sse::{Event, Events, StreamReader};
 
