@@ -12,13 +12,14 @@ use actix_web::http::header::{HOST, HeaderName, ORIGIN};
 use actix_web::{FromRequest, HttpRequest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::actor::Actor;
 use crate::http::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{MinRole, app, claims_of};
+use crate::token::LONGEST_TTL_DAYS;
 use crate::web::Trouble;
 
 const SESSION: &str = "switchover_session";
@@ -146,11 +147,11 @@ pub(crate) fn refuse_foreign(request: &HttpRequest) -> Result<(), Problem> {
     }
 }
 
-/// The cookie of a session, for as long as its token lasts.
-pub(crate) fn cookie(request: &HttpRequest, token: &str, session: &Session) -> Cookie<'static> {
-    let now = app(request).map_or(session.ends_at, |app| app.services.now());
-    let left = (session.ends_at - now).num_seconds().max(0);
-    kept(request, SESSION, token.to_owned(), left)
+/// The cookie of a session. It outlives every token: a browser that has forgotten a token cannot say that its
+/// time is over, and the server can.
+pub(crate) fn cookie(request: &HttpRequest, token: &str) -> Cookie<'static> {
+    let longest = Duration::days(LONGEST_TTL_DAYS + 1);
+    kept(request, SESSION, token.to_owned(), longest.num_seconds())
 }
 
 /// The cookie that ends a session.

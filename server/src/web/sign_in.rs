@@ -79,9 +79,9 @@ pub(crate) async fn enter(
         Session::by_token(&app, token)
     };
     match session {
-        Ok(session) => Ok(HttpResponse::SeeOther()
+        Ok(_) => Ok(HttpResponse::SeeOther()
             .insert_header((LOCATION, next))
-            .cookie(cookie(&request, token, &session))
+            .cookie(cookie(&request, token))
             .finish()),
         Err(problem) if problem.is(Code::Unauthenticated) => {
             let page = SignInPage {
