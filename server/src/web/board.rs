@@ -111,7 +111,7 @@ impl BoardPage {
             Setting::StageDefault => None,
             Setting::Off => Some("off".to_owned()),
             Setting::On => Some("on".to_owned()),
-            Setting::Ramp { percent } => Some(format!("{percent} %")),
+            Setting::Ramp { percent } => Some(percent.to_string()),
         }
     }
 

@@ -130,7 +130,7 @@ pub(crate) fn setting_name(setting: Setting) -> String {
         Setting::StageDefault => "as the stage says".to_owned(),
         Setting::Off => "off".to_owned(),
         Setting::On => "on".to_owned(),
-        Setting::Ramp { percent } => format!("ramp {percent} %"),
+        Setting::Ramp { percent } => format!("ramp {percent}"),
     }
 }
 
