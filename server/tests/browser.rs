@@ -46,4 +46,4 @@ macro_rules! scenarios {
     };
 }
 
-scenarios!(documentation);
+scenarios!(documentation, signing_in);

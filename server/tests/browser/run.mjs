@@ -34,7 +34,8 @@ try {
   }
 } catch (error) {
   failed = error;
-  console.error(error.stack ?? error);
+  // Without the colours of a terminal.
+  console.error((error.stack ?? String(error)).replaceAll(/\u001b\[\d+m/g, ''));
   await depict();
 } finally {
   await browser?.stop();

@@ -1,6 +1,7 @@
 // A server of the real program on a directory and a clock of its own, and tokens for its people.
 
 import { execFile, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +21,9 @@ export const PEOPLE = {
 
 /** Starts `program`; its clock is the machine's until it is moved. */
 export async function startServer(program) {
-  const work = await mkdtemp(join(tmpdir(), 'switchover-browser-'));
+  // Commits wait for the disk, where there is one.
+  const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+  const work = await mkdtemp(join(memory, 'switchover-browser-'));
   const server = new Server(program, work);
   try {
     await server.start();

@@ -64,9 +64,10 @@ export class Fleet {
   }
 
   /** The last hour, as the function says for each of its steps: how far along it is, from 0 to 1. */
-  async lastHour(rows, step = 30) {
-    for (let age = 3_570; age >= 0; age -= step) {
-      await this.report(rows(1 - age / 3_570), { age, interval: step });
-    }
+  async lastHour(rows) {
+    const minutes = Array.from({ length: 60 }, (_, minute) => minute);
+    await Promise.all(
+      minutes.map((minute) => this.report(rows(1 - minute / 59), { age: minute * 60, interval: 60 })),
+    );
   }
 }
