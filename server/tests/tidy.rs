@@ -28,13 +28,17 @@ fn root() -> PathBuf {
 
 /// Every Rust file below a place, by its name from the root of the repository.
 fn files(below: &str) -> Vec<File> {
+    files_of(below, "rs")
+}
+
+fn files_of(below: &str, kind: &str) -> Vec<File> {
     let mut files = Vec::new();
     let mut open = vec![root().join(below)];
     while let Some(place) = open.pop() {
         if place.is_dir() {
             let entries = std::fs::read_dir(&place).unwrap();
             open.extend(entries.map(|entry| entry.unwrap().path()));
-        } else if place.extension().is_some_and(|extension| extension == "rs") {
+        } else if place.extension().is_some_and(|extension| extension == kind) {
             let name = place.strip_prefix(root()).unwrap();
             files.push(File {
                 name: name.display().to_string(),
@@ -131,6 +135,53 @@ fn the_edge_knows_no_sql() {
         &[],
     ));
     assert_none(refuse("server/src/cli", &["diesel", "sql_query"], &[]));
+}
+
+#[test]
+fn the_page_knows_no_sql_and_no_clock() {
+    let words = [
+        "diesel",
+        "sql_query",
+        "std::env",
+        "Utc::now",
+        "SystemTime",
+        "store::Tx",
+        "store::Store",
+    ];
+    assert_none(refuse("server/src/web", &words, &[]));
+    // What the page is made of stays there.
+    assert_none(refuse("server/src/service", &["crate::web", "askama"], &[]));
+    assert_none(refuse("server/src/domain", &["crate::web", "askama"], &[]));
+}
+
+/// Browsers run and style nothing but the two files that are part of the program, and all that
+/// people write is escaped.
+#[test]
+fn templates_hold_no_script_no_style_and_trust_nothing() {
+    let mut found = Vec::new();
+    let templates = files_of("server/src/web/templates", "html");
+    assert!(templates.len() > 3, "there are no templates");
+    for file in templates {
+        for (number, line) in (1..).zip(file.text.lines()) {
+            for refused in [
+                "style=", "<style", " onclick", " onload", "|safe", "| safe", "//cdn",
+            ] {
+                if line.contains(refused) {
+                    found.push(format!("{}:{number}: {line}", file.name));
+                }
+            }
+            let inline = line.contains("<script") && !line.contains("<script src=\"{{");
+            if inline {
+                found.push(format!("{}:{number}: {line}", file.name));
+            }
+        }
+    }
+    for file in files("server/src/web") {
+        for (number, line) in file.lines().filter(|(_, line)| has_word(line, "Safe")) {
+            found.push(format!("{}:{number}: {line}", file.name));
+        }
+    }
+    assert_none(found);
 }
 
 #[test]
