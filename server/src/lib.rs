@@ -5,6 +5,7 @@ pub mod cli;
 pub mod conductor;
 pub mod config;
 pub mod domain;
+mod gathering;
 pub mod http;
 pub mod manifest_key;
 pub mod publish;

@@ -339,22 +339,21 @@ pub(crate) async fn show(
     target: OfRollout,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (seen, stores, back, epoch) = app
+    let (seen, back, epoch) = app
         .blocking(move |services| {
             let seen = services.rollout(&target.0)?;
-            let stores = services.stores(&target.0)?;
             let back = services.going_back(&target.0)?;
-            Ok((seen, stores, back, services.epoch()?))
+            Ok((seen, back, services.epoch()?))
         })
         .await?;
     let body = RolloutBody {
-        stores: stores.as_ref().map(StoresBody::from),
+        stores: back.stores.as_ref().map(StoresBody::from),
         loss_risk: Some(LossRiskBody::from(&back.risk)),
         reminders: back.reminders.iter().map(ReminderBody::from).collect(),
         ..RolloutBody::of(&seen.rollout, &seen.environment, seen.outlook.as_ref())
     };
     let tag = rollout_tag(&epoch, &seen.rollout);
-    Ok(if seen.outlook.is_none() && stores.is_none() {
+    Ok(if seen.outlook.is_none() && back.stores.is_none() {
         respond::resource(&request, Some(tag), &body)
     } else {
         // What a ramp waits for, and what its stores hold, changes without the rollout.

@@ -19,6 +19,8 @@ const SHORT: Duration = Duration::minutes(55);
 /// What going back would cost, and what is left to do with the old store.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// How its two stores stand to each other; `None` for a route that has none.
+    pub stores: Option<StoresView>,
     /// What it would cost.
     pub risk: LossRisk,
     /// What is left to do, once the old store is out of use.
@@ -34,13 +36,13 @@ impl Services {
         let now = self.now();
         self.store.read(|tx| {
             let (route, environment, rollout) = load(tx, target)?;
-            let stores = view(tx, &route, &rollout, now)?;
-            let gap = gap(&self.telemetry, (&route, &rollout), stores.as_ref(), now);
+            let (gap, stores) = judged(tx, &self.telemetry, (&route, &rollout), now)?;
             let evidence = match rollout.data.no_return_since {
                 Some(_) => tx.evidence(&target.route)?,
                 None => Vec::new(),
             };
             Ok(Outcome {
+                stores,
                 risk: LossRisk::of(&rollout, &route, environment.kind, &gap),
                 reminders: reminders(&rollout, &evidence),
             })

@@ -2,18 +2,17 @@
 //! in one transaction: when a flip is announced, all of them report at once.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::gathering::gathered;
 use crate::service::Services;
 use crate::service::writers::{HeardWriter, TakenWriter};
 
 /// Reports that wait.
 const MOST_WAITING: usize = 4_096;
-/// Reports of one transaction.
-const MOST_AT_ONCE: usize = 1_000;
 /// How long the first report of a transaction waits for others.
 const GATHERING: Duration = Duration::from_millis(2);
 /// How often it is looked after flips whose time is over, when nobody reports.
@@ -73,7 +72,7 @@ impl Receptionist {
     pub fn run(self) {
         let mut idle = IDLE;
         loop {
-            let (group, stops) = self.gather(idle);
+            let (group, stops) = gathered(&self.receiver, idle, GATHERING);
             if !group.is_empty() {
                 self.take(group);
             }
@@ -86,26 +85,6 @@ impl Receptionist {
                 PAUSE
             };
         }
-    }
-
-    /// What has come in, and whether that is all.
-    fn gather(&self, idle: Duration) -> (Vec<Handed>, bool) {
-        let mut group = Vec::new();
-        let mut deadline = Instant::now() + idle;
-        while group.len() < MOST_AT_ONCE {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.receiver.recv_timeout(left) {
-                Ok(Some(handed)) => {
-                    if group.is_empty() {
-                        deadline = Instant::now() + GATHERING;
-                    }
-                    group.push(handed);
-                }
-                Err(RecvTimeoutError::Timeout) => break,
-                Ok(None) | Err(RecvTimeoutError::Disconnected) => return (group, true),
-            }
-        }
-        (group, false)
     }
 
     fn take(&self, group: Vec<Handed>) {

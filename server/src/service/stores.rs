@@ -9,9 +9,9 @@ use crate::domain::repair::LedgerSum;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::{Operation, Route};
 use crate::domain::stores::{DoubtKind, SERVER, StoresRecord};
+use crate::service::Failure;
 use crate::service::rollout::{Target, load};
 use crate::service::work::Work;
-use crate::service::{Failure, Services};
 use crate::store::{StoreError, Tx};
 
 /// How the two stores of a data route stand to each other, for people.
@@ -27,20 +27,6 @@ pub struct StoresView {
     pub stores: Stores,
     /// When.
     pub now: DateTime<Utc>,
-}
-
-impl Services {
-    /// How the two stores of a route stand to each other; `None` where it has no two.
-    ///
-    /// # Errors
-    /// When there is no such rollout.
-    pub fn stores(&self, target: &Target) -> Result<Option<StoresView>, Failure> {
-        let now = self.now();
-        self.store.read(|tx| {
-            let (route, _, rollout) = load(tx, target)?;
-            Ok(view(tx, &route, &rollout, now)?)
-        })
-    }
 }
 
 /// How the two stores of a route stand to each other; `None` where it has no two.

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use crate::domain::telemetry::REPORTS_KEPT_MINUTES;
+use crate::gathering::gathered;
 use crate::store::StoreError;
 use crate::telemetry::{Arrived, Outcome, TelemetryStore};
 
@@ -17,8 +18,6 @@ use crate::telemetry::{Arrived, Outcome, TelemetryStore};
 const MOST_WAITING: usize = 8_192;
 /// Bytes of batches that wait, as they were sent.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
-/// Batches of one transaction.
-const MOST_AT_ONCE: usize = 1_000;
 /// How long the first batch of a transaction waits for others.
 const GATHERING: Duration = Duration::from_millis(20);
 /// How often the writer looks what is to be forgotten when nothing comes in.
@@ -126,7 +125,7 @@ impl Writer {
     /// Writes until it is told to stop.
     pub fn run(mut self) {
         loop {
-            let (group, stops) = self.gather();
+            let (group, stops) = gathered(&self.receiver, IDLE, GATHERING);
             if !group.is_empty() {
                 self.write(group);
             }
@@ -135,26 +134,6 @@ impl Writer {
             }
             self.forget();
         }
-    }
-
-    /// What has come in, and whether that is all.
-    fn gather(&self) -> (Vec<Handed>, bool) {
-        let mut group = Vec::new();
-        let mut deadline = Instant::now() + IDLE;
-        while group.len() < MOST_AT_ONCE {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.receiver.recv_timeout(left) {
-                Ok(Some(handed)) => {
-                    if group.is_empty() {
-                        deadline = Instant::now() + GATHERING;
-                    }
-                    group.push(handed);
-                }
-                Err(RecvTimeoutError::Timeout) => break,
-                Ok(None) | Err(RecvTimeoutError::Disconnected) => return (group, true),
-            }
-        }
-        (group, false)
     }
 
     fn write(&self, group: Vec<Handed>) {
