@@ -28,6 +28,8 @@ pub fn change(before: &Value, after: &Value) -> String {
         turned("acceptance", "window opened", "window closed"),
         keys("include"),
         keys("exclude"),
+        moved("ramp", ramp_steps),
+        moved("ramp", ramp_state),
         turned("halt", "halted", "resumed"),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -55,6 +57,26 @@ pub fn setting(setting: &Value) -> Option<String> {
         Some(percent) => format!("{mode} {percent}"),
         None => mode.to_owned(),
     })
+}
+
+/// The steps of a ramp.
+fn ramp_steps(ramp: &Value) -> Option<String> {
+    if ramp.is_null() {
+        return Some("no ramp".to_owned());
+    }
+    let steps = ramp.get("steps")?.as_array()?.iter().map(|step| {
+        let percent = step.get("percent").map(plain).unwrap_or_default();
+        match step.get("hold").map(plain) {
+            Some(hold) => format!("{percent} % for {hold}"),
+            None => format!("{percent} %"),
+        }
+    });
+    Some(format!("ramp {}", steps.collect::<Vec<_>>().join(", ")))
+}
+
+/// What a ramp is about; nothing of what has none.
+fn ramp_state(ramp: &Value) -> Option<String> {
+    Some(format!("ramp {}", ramp.get("state")?.as_str()?))
 }
 
 /// Each field that differs, as `name: value` or `name: value → value`.
@@ -154,6 +176,16 @@ mod tests {
         for (before, after) in [(&start, &start), (&Value::Null, &start)] {
             assert_eq!(change(before, after), "");
         }
+        let ramp = |state: &str| {
+            let steps = json!([{ "percent": 5, "hold": "1d" }, { "percent": 100, "hold": "0s" }]);
+            json!({ "ramp": { "steps": steps, "state": state, "by_itself": false } })
+        };
+        let set = change(&json!({ "ramp": null }), &ramp("ready"));
+        assert_eq!(set, "no ramp → ramp 5 % for 1d, 100 % for 0s");
+        assert_eq!(
+            change(&ramp("ready"), &ramp("running")),
+            "ramp ready → ramp running"
+        );
         let (few, many) = (json!({ "include": [] }), json!({ "include": ["a", "b"] }));
         assert_eq!(change(&few, &many), "included keys 0 → 2");
     }
