@@ -96,7 +96,47 @@ pub struct LedgerSum {
     pub oldest: Option<DateTime<Utc>>,
 }
 
+/// Unresolved repairs of a rollout that have something in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerGroup {
+    /// What became of them.
+    pub state: RepairState,
+    /// What happened.
+    pub cause: Cause,
+    /// The side that was written.
+    pub written: Path,
+    /// How many there are.
+    pub count: u64,
+    /// When the oldest write among them was.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
 impl LedgerSum {
+    /// Of all the groups of a ledger.
+    #[must_use]
+    pub fn of(groups: &[LedgerGroup]) -> LedgerSum {
+        let mut sum = LedgerSum::default();
+        for group in groups {
+            match group.state {
+                RepairState::Open => sum.open += group.count,
+                RepairState::Failed => sum.failed += group.count,
+                RepairState::Conflict => sum.conflict += group.count,
+                RepairState::Resolved => {}
+            }
+            if group.cause == Cause::AtRisk {
+                sum.at_risk += group.count;
+            }
+            if group.written == Path::New {
+                sum.of_new += group.count;
+            }
+            sum.oldest = match (sum.oldest, group.oldest) {
+                (Some(known), Some(other)) => Some(known.min(other)),
+                (known, other) => known.or(other),
+            };
+        }
+        sum
+    }
+
     /// All of them.
     #[must_use]
     pub const fn unresolved(&self) -> u64 {

@@ -58,11 +58,12 @@ pub(super) fn judged(
     now: DateTime<Utc>,
 ) -> Result<(Gap, Option<StoresView>), StoreError> {
     let stores = view(tx, route, rollout, now)?;
-    let gap = gap(telemetry, (route, rollout), stores.as_ref(), now);
+    let gap = gap_of(telemetry, (route, rollout), stores.as_ref(), now);
     Ok((gap, stores))
 }
 
-fn gap(
+/// What the old store may not have, by what is known of both.
+pub(super) fn gap_of(
     telemetry: &TelemetryStore,
     (route, rollout): (&Route, &Rollout),
     stores: Option<&StoresView>,

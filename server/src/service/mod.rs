@@ -24,6 +24,7 @@ mod guard;
 mod loss;
 mod many;
 mod observed;
+mod overview;
 mod plan;
 mod policy;
 mod preparation;
@@ -76,6 +77,10 @@ pub use freeze::NewFreeze;
 pub use guard::Guarded;
 pub use loss::Outcome as GoingBack;
 pub use many::{HaltSelection, Switched};
+pub use overview::{
+    DataDetails, MOST_LISTED, RolloutDetails, RolloutOverview, RouteOverview, Timeline,
+    TimelinePart,
+};
 pub use plan::{PlanView, StepPatch};
 pub use ramp::{Guards, Moved};
 pub use reception::{NotHeard, Reception, Receptionist};

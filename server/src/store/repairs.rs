@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
-use switchover::{Cause, Path, RepairState, RouteKey};
+use switchover::{RepairState, RouteKey};
 
 use crate::domain::environment::EnvironmentKey;
-use crate::domain::repair::{KeptRepair, LedgerSum};
+use crate::domain::repair::{KeptRepair, LedgerGroup, LedgerSum};
 use crate::store::rows::{count, counted};
 use crate::store::schema::repairs;
 use crate::store::{StoreError, Tx, dialect};
@@ -121,7 +121,18 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn ledger_sum(&mut self, (route, environment): Place<'_>) -> Result<LedgerSum, StoreError> {
+    pub fn ledger_sum(&mut self, place: Place<'_>) -> Result<LedgerSum, StoreError> {
+        Ok(LedgerSum::of(&self.ledger_groups(place)?))
+    }
+
+    /// The unresolved repairs of a rollout, counted by state, cause and written side.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn ledger_groups(
+        &mut self,
+        (route, environment): Place<'_>,
+    ) -> Result<Vec<LedgerGroup>, StoreError> {
         let mine = repairs::table
             .filter(repairs::environment.eq(environment.as_str()))
             .filter(repairs::route.eq(route.as_str()))
@@ -135,31 +146,22 @@ impl Tx<'_> {
                 count_star(),
                 min(repairs::first_at),
             ))
+            .order((repairs::state, repairs::cause, repairs::written))
             .load(self.connection)?;
-        let mut sum = LedgerSum::default();
-        for (state, cause, written, many, oldest) in rows {
-            let many = counted("repairs", many)?;
-            match value("repairs.state", &state)? {
-                RepairState::Open => sum.open += many,
-                RepairState::Failed => sum.failed += many,
-                RepairState::Conflict => sum.conflict += many,
-                RepairState::Resolved => {}
-            }
-            if value::<Cause>("repairs.cause", &cause)? == Cause::AtRisk {
-                sum.at_risk += many;
-            }
-            if value::<Path>("repairs.written", &written)? == Path::New {
-                sum.of_new += many;
-            }
-            let oldest = oldest
-                .map(|at| moment("repairs.first_at", at))
-                .transpose()?;
-            sum.oldest = match (sum.oldest, oldest) {
-                (Some(known), Some(other)) => Some(known.min(other)),
-                (known, other) => known.or(other),
-            };
-        }
-        Ok(sum)
+        let groups = rows.into_iter();
+        groups
+            .map(|(state, cause, written, many, oldest)| {
+                Ok(LedgerGroup {
+                    state: value("repairs.state", &state)?,
+                    cause: value("repairs.cause", &cause)?,
+                    written: value("repairs.written", &written)?,
+                    count: counted("repairs", many)?,
+                    oldest: oldest
+                        .map(|at| moment("repairs.first_at", at))
+                        .transpose()?,
+                })
+            })
+            .collect()
     }
 
     /// What a process is still to be told of its own repairs.

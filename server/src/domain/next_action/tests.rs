@@ -142,8 +142,7 @@ fn a_ramp_comes_before_the_next_stage() {
     world.guard(Some(GuardState::Insufficient));
     says(
         &mut world,
-        "wait: ramp goes to 100 % when this does not hold it back: guard errors answers \
-         insufficient: as reported",
+        "wait: ramp goes to 100 % once nothing holds it back any more",
         "by itself",
     );
     world.guard(Some(GuardState::Pass));

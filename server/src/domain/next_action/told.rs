@@ -4,8 +4,12 @@ use chrono::{DateTime, Utc};
 use switchover::Percent;
 
 use crate::domain::actor::Role;
+use crate::domain::gate::GateReport;
 use crate::domain::next_action::{By, Next};
 use crate::domain::ramp::Wait;
+
+/// The most gates whose answers are told.
+const MOST_DETAILS: usize = 3;
 
 impl By {
     /// In a few words.
@@ -93,6 +97,7 @@ impl Next {
             Next::Resume { reason, .. } | Next::ResumeRamp { reason, .. } => vec![reason.clone()],
             Next::Mend { detail, .. } => vec![detail.clone()],
             Next::Ramp { held_back, .. } => held_back.clone(),
+            Next::Gates { open, .. } => open.iter().take(MOST_DETAILS).map(lacks).collect(),
             _ => Vec::new(),
         }
     }
@@ -133,11 +138,15 @@ fn ramp_told(to: Option<Percent>, at: Option<DateTime<Utc>>, held_back: &[String
         Some(to) => format!("ramp goes to {to}"),
         None => "ramp ends".to_owned(),
     };
-    match (at, held_back.first()) {
-        (_, Some(why)) => format!("wait: {what} when this does not hold it back: {why}"),
-        (Some(at), None) => format!("wait: {what} at {}", minute(at)),
-        (None, None) => format!("wait: {what}"),
+    match (at, held_back.is_empty()) {
+        (_, false) => format!("wait: {what} once nothing holds it back any more"),
+        (Some(at), true) => format!("wait: {what} at {}", minute(at)),
+        (None, true) => format!("wait: {what}"),
     }
+}
+
+fn lacks(report: &GateReport) -> String {
+    format!("{}: {}", report.gate, report.detail)
 }
 
 fn minute(at: DateTime<Utc>) -> impl std::fmt::Display {
