@@ -7,8 +7,10 @@
 pub(crate) mod actions;
 mod assets;
 mod board;
+mod chart;
 mod fields;
 mod paging;
+mod route;
 mod session;
 mod shell;
 mod sign_in;
@@ -35,7 +37,8 @@ pub(crate) fn serve(config: &mut ServiceConfig) {
         .service(sign_in::show)
         .service(sign_in::enter)
         .service(sign_in::leave)
-        .service(board::show);
+        .service(board::show)
+        .configure(route::serve);
 }
 
 /// A page. The notice of the last change was shown with it, and is forgotten.
