@@ -59,6 +59,7 @@ mod openapi;
 mod outage;
 mod page_board;
 mod page_frame;
+mod page_route;
 mod permissions;
 mod plans;
 mod policies;
