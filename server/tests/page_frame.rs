@@ -161,8 +161,17 @@ fn forms_of_others_change_nothing() {
         );
     }
     // Nobody is signed in, and nothing is read of what they send.
-    app.send_form(None, "/sign-out", &[("csrf", &csrf)])
+    let reply = app
+        .send_form(None, "/sign-out", &[("csrf", &csrf)])
         .expect(303);
+    assert_eq!(reply.header("location"), Some("/sign-in?next=%2F"));
+    let reply = app
+        .request("POST", "/sign-out")
+        .header("referer", "http://any.example/routes/a?b=c")
+        .send()
+        .expect(303);
+    let back = "/sign-in?next=%2Froutes%2Fa%3Fb%3Dc";
+    assert_eq!(reply.header("location"), Some(back));
 }
 
 #[test]

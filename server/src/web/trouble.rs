@@ -4,11 +4,11 @@ use std::fmt;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERER,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
@@ -148,15 +148,27 @@ fn reads_pages(request: &HttpRequest) -> bool {
 }
 
 fn to_sign_in(request: &HttpRequest, why: Option<&Problem>) -> HttpResponse {
-    // A form that was sent is not sent again; its page has the same address.
-    let next = request.uri().path_and_query().map_or("/", |at| at.as_str());
-    let to = sign_in::address(next, why.is_some());
+    let asked = request.uri().path_and_query().map(|at| at.as_str());
+    let next = match *request.method() {
+        Method::GET => asked,
+        // A form that was sent is not sent again: back to the page that it stood on.
+        _ => came_from(request),
+    };
+    let to = sign_in::address(next.unwrap_or("/"), why.is_some());
     let mut response = HttpResponse::SeeOther();
     response.insert_header((LOCATION, to));
     if why.is_some() {
         response.cookie(no_cookie());
     }
     response.finish()
+}
+
+/// The page of this server that a form stood on; its address alone, and not whose it is, so that it
+/// does not matter who said it.
+fn came_from(request: &HttpRequest) -> Option<&str> {
+    let page = request.headers().get(REFERER)?.to_str().ok()?;
+    let (_, behind) = page.split_once("://")?;
+    behind.find('/').and_then(|at| behind.get(at..))
 }
 
 fn show(request: &HttpRequest, problem: &Problem) -> HttpResponse {
