@@ -17,9 +17,12 @@ on_both_engines!(
     a_route_in_preparation_is_nowhere_yet,
     a_halt_by_a_person_and_by_a_guard,
     a_ramp_that_runs_waits_and_is_paused,
+    an_environment_that_was_left_behind_shows,
     gates_say_what_would_satisfy_them,
     a_route_that_is_over,
     installations_follow_no_ramp,
+    instances_show_drift_and_overrides,
+    approvals_and_windows_show,
     what_callers_report_is_drawn,
     the_timeline_goes_back_page_by_page,
     who_is_not_signed_in_is_asked_to,
@@ -219,6 +222,23 @@ fn a_ramp_that_runs_waits_and_is_paused(engine: Engine) {
     says(part(&html, "ramp"), "It does not go on by itself");
 }
 
+fn an_environment_that_was_left_behind_shows(engine: Engine) {
+    let app = App::start(engine);
+    app.route("a");
+    app.bring("a", &["dev", "staging"], "opt_in");
+    let body = json!({ "to": "ready_for_testing", "reason": "test" });
+    app.post(Who::OPERATOR, &at("a", "dev", "demotions"), &body)
+        .expect(201);
+    let html = shown(&app, "/routes/a");
+    says(part(&html, "card-staging"), "drift: ahead of dev");
+    // What can be undone has a link to the form that does it.
+    let timeline = part(&html, "timeline");
+    assert!(timeline.contains("href=\"/routes/a/revert/"), "{timeline}");
+    let viewers = page(&app, Who::VIEWER, "/routes/a").expect(200).body;
+    assert!(!viewers.contains("/revert/") && !viewers.contains("<form class=\"halt"));
+    assert!(html.contains("<form class=\"halt"));
+}
+
 fn gates_say_what_would_satisfy_them(engine: Engine) {
     let app = App::start(engine);
     app.route_with("a", json!({ "policy": "gitaly" }));
@@ -339,4 +359,72 @@ fn who_is_not_signed_in_is_asked_to(engine: Engine) {
                 .starts_with("/sign-in?next=")
         );
     }
+}
+
+fn instances_show_drift_and_overrides(engine: Engine) {
+    let app = App::start(engine);
+    app.route("a");
+    let key = app.sdk_key("dev");
+    let old = app.snapshot(&key).expect(200).json()["version"].clone();
+    app.set("a", "dev", json!({ "mode": "ramp", "percent": 1 }))
+        .expect(200);
+    let now = app.snapshot(&key).expect(200).json()["version"].clone();
+    let report = |id: &str, version: &Value, route: Value| {
+        let body = json!({
+            "sequence": 1,
+            "instance": { "id": id, "name": format!("web-{id}"), "application": "web",
+                          "version": "1.0", "sdk": "rust/0.1.0", "snapshot": version },
+            "interval_ms": 5_000, "routes": [route], "counts": [],
+        });
+        app.sdk_post(&key, "telemetry", &body).expect(204);
+    };
+    report("1", &now, json!({ "route": "a" }));
+    report(
+        "2",
+        &old,
+        json!({ "route": "a", "override": false,
+                                 "breaker_open": true }),
+    );
+    report("3", &now, json!({ "route": "other" }));
+    let html = shown(&app, "/routes/a/environments/dev");
+    let instances = part(&html, "instances");
+    says(instances, "web-1 has the route up to date");
+    says(
+        instances,
+        "web-2 has the route GITALY_A=0: old path breaker open: old path 1 revision behind",
+    );
+    says(instances, "web-3 lacks the route up to date");
+    let place = |name: &str| instances.find(name).unwrap();
+    assert!(place("web-1") > place("web-2") && place("web-1") > place("web-3"));
+}
+
+fn approvals_and_windows_show(engine: Engine) {
+    let app = App::start(engine);
+    app.route_with("a", json!({ "policy": "gitaly" }));
+    let body = json!({ "to": "opt_in", "comment": "go" });
+    app.post(Who::APPROVER, &at("a", "dev", "approvals"), &body)
+        .expect(201);
+    let address = "/routes/a/environments/dev";
+    says(
+        part(&shown(&app, address), "proof"),
+        "max@example.com valid",
+    );
+    let evidence = json!({ "kind": "performance", "verdict": "pass", "summary": "fast" });
+    app.post(Who::OPERATOR, &at("a", "dev", "evidence"), &evidence)
+        .expect(201);
+    let html = shown(&app, address);
+    says(part(&html, "proof"), "void: what it covers has changed");
+    says(part(&html, "proof"), "performance pass");
+    let window = json!({ "until": "2026-01-06T10:00:00Z", "percent": 5, "reason": "test" });
+    let path = at("a", "production", "acceptance");
+    app.post(Who::MAINTAINER, &path, &window).expect(201);
+    let html = shown(&app, "/routes/a");
+    says(
+        part(&html, "card-production"),
+        "acceptance window, 1 d left",
+    );
+    says(
+        part(&html, "card-production"),
+        "5 % of the keys may take the new path",
+    );
 }

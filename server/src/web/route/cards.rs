@@ -211,6 +211,10 @@ fn badges(seen: &RolloutOverview, now: DateTime<Utc>) -> Vec<Badge> {
     if !facts.freezes.is_empty() {
         badges.push(Badge::new("is-wait", "change freeze"));
     }
+    let mut earlier = facts.proof.earlier.iter();
+    if let Some((behind, _)) = earlier.find(|(_, stage)| *stage < rollout.stage) {
+        badges.push(Badge::new("is-wait", format!("drift: ahead of {behind}")));
+    }
     if let Some(window) = rollout.acceptance.as_ref() {
         let left = crate::web::words::span(window.until - now);
         badges.push(Badge::new(

@@ -64,15 +64,23 @@ impl Progress {
     pub(super) fn of(plan: &Plan) -> Progress {
         let steps = plan.document.steps();
         let done = steps.iter().filter(|step| plan.is_done(step)).count();
+        Progress::of_steps(done, steps.len())
+    }
+
+    /// So many of so many.
+    pub(super) fn of_steps(done: usize, all: usize) -> Progress {
         Progress {
-            width: width(done, steps.len()),
-            told: format!("{done} of {} done", many(steps.len(), "step")),
+            width: width(done, all),
+            told: match all {
+                0 => "It has no steps".to_owned(),
+                all => format!("{done} of {} done", many(all, "step")),
+            },
         }
     }
 }
 
 /// A part of a whole in percent, as the width of a bar.
-pub(super) fn width(part: usize, whole: usize) -> String {
+fn width(part: usize, whole: usize) -> String {
     let tenths = part.saturating_mul(1_000).checked_div(whole).unwrap_or(0);
     format!("{}.{}", tenths / 10, tenths % 10)
 }

@@ -17,8 +17,7 @@ use crate::http::extract::{Operator, Viewer, in_path};
 use crate::http::rollouts::read_reason;
 use crate::service::{Failure, Missing, PlanView, StepPatch};
 use crate::store::Receipt;
-use crate::web::route::many;
-use crate::web::route::overview::{Progress, width};
+use crate::web::route::overview::Progress;
 use crate::web::words::{When, stage_name};
 use crate::web::{Section, Shell, Signed, Submitted, Trouble, answer, done};
 
@@ -88,6 +87,8 @@ impl Whole {
         let plan = &view.plan;
         let document = &plan.document;
         let sections = document.sections().iter().zip(plan.bound_to()).enumerate();
+        // Headings of a page leave no level out, whatever the document does.
+        let mut above = 1;
         let sections = sections.map(|(place, (section, gate))| {
             let steps: Vec<&Step> = document
                 .steps()
@@ -95,15 +96,14 @@ impl Whole {
                 .filter(|step| step.section == place)
                 .collect();
             let done = steps.iter().filter(|step| plan.is_done(step)).count();
+            let level = section.level.saturating_add(1).clamp(2, above + 1).min(6);
+            above = level;
             SectionView {
                 id: section.id.clone(),
                 title: section.title.clone(),
-                level: section.level.saturating_add(1).clamp(2, 6),
+                level,
                 gate: gate.map(stage_name),
-                progress: (!steps.is_empty()).then(|| Progress {
-                    width: width(done, steps.len()),
-                    told: format!("{done} of {} done", many(steps.len(), "step")),
-                }),
+                progress: (!steps.is_empty()).then(|| Progress::of_steps(done, steps.len())),
                 code: section.code.clone(),
                 steps: steps.iter().map(|step| step_of(plan, step, now)).collect(),
             }

@@ -153,7 +153,7 @@ impl RolloutPage {
             instances: seen
                 .instances
                 .as_ref()
-                .map(|all| instances(all, &spec.key, seen.published.as_ref(), now)),
+                .map(|all| instances(all, (&spec.key, &spec.flag), seen.published.as_ref(), now)),
             published: match &seen.published {
                 Some(version) => version.to_string(),
                 None => "nothing".to_owned(),

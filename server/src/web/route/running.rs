@@ -1,7 +1,7 @@
 //! The instances of an environment, as far as they matter to one route.
 
 use chrono::{DateTime, Utc};
-use switchover::{RouteKey, Version};
+use switchover::{FlagName, RouteKey, Version};
 
 use crate::domain::telemetry::Process;
 use crate::web::route::Badge;
@@ -20,7 +20,7 @@ pub(super) struct InstanceView {
 /// The instances, those that are not as they should be first.
 pub(super) fn instances(
     processes: &[Process],
-    route: &RouteKey,
+    (route, flag): (&RouteKey, &FlagName),
     published: Option<&Version>,
     now: DateTime<Utc>,
 ) -> Vec<InstanceView> {
@@ -31,7 +31,7 @@ pub(super) fn instances(
             application: process.reporter.application.clone(),
             version: process.reporter.version.clone(),
             sdk: process.sdk.clone(),
-            badges: badges(process, route, published),
+            badges: badges(process, (route, flag), published),
             seen: When::of(process.last_seen, now),
         })
         .collect();
@@ -42,7 +42,11 @@ pub(super) fn instances(
     found
 }
 
-fn badges(process: &Process, route: &RouteKey, published: Option<&Version>) -> Vec<Badge> {
+fn badges(
+    process: &Process,
+    (route, flag): (&RouteKey, &FlagName),
+    published: Option<&Version>,
+) -> Vec<Badge> {
     let mut badges = Vec::new();
     match process.registered(route) {
         Some(registered) if registered.in_code => {
@@ -54,9 +58,15 @@ fn badges(process: &Process, route: &RouteKey, published: Option<&Version>) -> V
         _ => badges.push(Badge::new("is-bad", "lacks the route")),
     }
     match process.registered(route).and_then(|found| found.flag) {
-        Some(true) => badges.push(Badge::new("is-wait", "override: FLAG=1, new path")),
-        Some(false) => badges.push(Badge::new("is-wait", "override: FLAG=0, old path")),
+        Some(true) => badges.push(Badge::new("is-wait", format!("{flag}=1: new path"))),
+        Some(false) => badges.push(Badge::new("is-wait", format!("{flag}=0: old path"))),
         None => {}
+    }
+    if process
+        .registered(route)
+        .is_some_and(|found| found.breaker_open)
+    {
+        badges.push(Badge::new("is-bad", "breaker open: old path"));
     }
     badges.push(drift(process.snapshot.as_ref(), published));
     badges
