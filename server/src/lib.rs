@@ -14,3 +14,5 @@ pub mod store;
 pub mod telemetry;
 pub mod token;
 mod web;
+
+pub use web::page_forms;

@@ -23,10 +23,19 @@ use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
+use crate::domain::actor::Role;
+
 pub(crate) use fields::Submitted;
 pub(crate) use session::Signed;
 pub(crate) use shell::{Section, Shell};
 pub(crate) use trouble::{Trouble, frame};
+
+/// Where the forms are that change a rollout or a route, as patterns of their addresses, and the role
+/// that each needs: for who has to know them all.
+pub fn page_forms() -> impl Iterator<Item = (String, Role)> {
+    let forms = actions::FORMS.iter();
+    forms.map(|(place, form, role)| (format!("{place}/{form}"), *role))
+}
 
 /// Everything that people see.
 pub(crate) fn serve(config: &mut ServiceConfig) {
@@ -38,6 +47,7 @@ pub(crate) fn serve(config: &mut ServiceConfig) {
         .service(sign_in::enter)
         .service(sign_in::leave)
         .service(board::show)
+        .configure(actions::serve)
         .configure(route::serve);
 }
 

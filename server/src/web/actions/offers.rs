@@ -177,7 +177,7 @@ fn below(actor: &Actor, needs: Role) -> Option<String> {
 
 fn switches(offers: &mut Offers, rollout: &Rollout, moving: Option<String>) {
     match (&rollout.halt, rollout.stage) {
-        (Some(_), Stage::Mandatory) | (None, Stage::Mandatory) => {}
+        (_, Stage::Mandatory) => {}
         (Some(_), _) => offers.add("Resume", "resume", Kind::Primary, moving),
         (None, _) => offers.add("Halt", "halt", Kind::Danger, None),
     }
@@ -306,3 +306,6 @@ fn stores(offers: &mut Offers, actor: &Actor) {
     let why_not = below(actor, Role::Maintainer);
     offers.add(label, "writers", Kind::Quiet, why_not);
 }
+
+#[cfg(test)]
+mod tests;
