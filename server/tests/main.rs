@@ -57,6 +57,7 @@ mod migrations;
 mod on_prem;
 mod openapi;
 mod outage;
+mod page_actions;
 mod page_board;
 mod page_frame;
 mod page_route;
