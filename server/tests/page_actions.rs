@@ -1,6 +1,7 @@
 //! The forms of the page: who may send them, what they show before anything happens, and that what was
 //! shown is what is done.
 
+mod data;
 mod forged;
 mod person;
 mod story;
@@ -239,6 +240,12 @@ fn every_form_of_people_and_routes_does_what_it_says() {
     assert_eq!(route["links"]["alert"], "https://example.com/a");
     done("/routes/a/runbook", &[("reason", "first")]);
     assert_eq!(app.get("routes/a/runbook").status, 200);
+    let outside = json!({ "owner": Who::MAINTAINER.1, "description": "dns", "reason": "test" });
+    app.put(Who::OPERATOR, "routes/a/externals/dns", &outside)
+        .expect(200);
+    done("/routes/a/confirm", &[("comment", "seen")]);
+    let outside = app.get("routes/a/externals/dns").json();
+    assert_eq!(outside["confirmed"]["comment"], "seen");
     let stores = "/routes/w/environments/dev";
     done(
         &format!("{stores}/consistency-schedule"),

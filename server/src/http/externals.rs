@@ -42,10 +42,25 @@ struct NewExternalBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewConfirmation)]
-struct NewConfirmationBody {
+pub(crate) struct NewConfirmationBody {
     #[serde(default)]
     #[schema(example = "200 GB free since Monday", max_length = 1000)]
     comment: String,
+}
+
+impl NewConfirmationBody {
+    /// What is said of it.
+    ///
+    /// # Errors
+    /// When that is too long.
+    pub(crate) fn read(self) -> Result<Reason, Failure> {
+        let comment = match self.comment.trim() {
+            "" => "confirmed",
+            comment => comment,
+        };
+        Reason::new(comment)
+            .map_err(|_| Failure::invalid("comment", "has at most 1,000 printable characters"))
+    }
 }
 
 /// Something outside that promotions wait for, and whether it is confirmed.
@@ -191,12 +206,7 @@ pub(crate) async fn confirm(
 ) -> Result<HttpResponse, Problem> {
     let (key, name) = named(&request)?;
     app.blocking(move |services| {
-        let comment = match change.body.comment.trim() {
-            "" => "confirmed",
-            comment => comment,
-        };
-        let comment = Reason::new(comment)
-            .map_err(|_| Failure::invalid("comment", "has at most 1,000 printable characters"))?;
+        let comment = change.body.read()?;
         services.confirm_external(&change.ctx, &key, &name, &comment, &shown)
     })
     .await

@@ -15,7 +15,7 @@ pub(crate) mod events;
 pub(crate) mod evidence;
 pub(crate) mod explain;
 mod export;
-mod externals;
+pub(crate) mod externals;
 pub(crate) mod extract;
 mod flips;
 pub(crate) mod freezes;

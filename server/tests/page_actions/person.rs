@@ -1,7 +1,7 @@
 //! Somebody with a browser that runs no script: keeps the cookie, reads a form out of a page, fills in
 //! some of its fields and sends it.
 
-use crate::support::{App, Reply, Who};
+use crate::support::{App, Reply, Who, encoded};
 
 pub(super) struct Person<'a> {
     app: &'a App,
@@ -17,10 +17,8 @@ pub(super) struct Filled {
 
 impl<'a> Person<'a> {
     pub(super) fn signed_in(app: &'a App, who: Who) -> Person<'a> {
-        let body = encoded(&[
-            ("token".to_owned(), who.token()),
-            ("next".to_owned(), "/".to_owned()),
-        ]);
+        let token = who.token();
+        let body = encoded(&[("token", token.as_str()), ("next", "/")]);
         let reply = app
             .request("POST", "/sign-in")
             .header("content-type", FORM)
@@ -63,7 +61,10 @@ impl<'a> Person<'a> {
         if let Some(origin) = origin {
             request = request.header("origin", origin);
         }
-        request.body(encoded(&form.fields)).send()
+        let fields = form.fields.iter();
+        let fields = fields.map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields: Vec<(&str, &str)> = fields.collect();
+        request.body(encoded(&fields)).send()
     }
 
     /// Fills a form in, looks at what it would do, and does it.
@@ -176,17 +177,4 @@ fn unescaped(text: &str) -> String {
     .fold(text.to_owned(), |text, (escape, plain)| {
         text.replace(escape, plain)
     })
-}
-
-fn encoded(fields: &[(String, String)]) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-            char::from(byte).to_string()
-        }
-        other => format!("%{other:02X}"),
-    };
-    let text = |text: &str| text.bytes().map(byte).collect::<String>();
-    let pairs = fields.iter();
-    let pairs = pairs.map(|(name, value)| format!("{}={}", text(name), text(value)));
-    pairs.collect::<Vec<_>>().join("&")
 }

@@ -21,7 +21,10 @@ fn from_a_missing_gate_to_the_way_back(engine: Engine) {
     let form = otto.form(&dev("promote")).with("reason", "ready");
     let refused = otto.send(&form.with("step", "preview")).expect(409);
     says(&refused, "acceptance");
-    says(&refused, "href=\"/routes/a/environments/dev/evidence\"");
+    says(
+        &refused,
+        "href=\"/routes/a/environments/dev/evidence?kind=performance\"",
+    );
     says(&refused, "href=\"/routes/a/environments/dev/approve\"");
     assert_eq!(Filled::of(&refused).get("reason"), "ready");
 

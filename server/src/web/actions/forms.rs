@@ -41,6 +41,7 @@ forms! {
     people::Approve,
     people::WithdrawApproval,
     people::AddEvidence,
+    people::Confirm,
     stores::OrderBackfill,
     stores::SettleRepairs,
     stores::Compare,

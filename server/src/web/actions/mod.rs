@@ -12,6 +12,7 @@ mod offers;
 mod page;
 mod people;
 mod preview;
+mod remedies;
 mod revert;
 mod route;
 mod said;
@@ -24,3 +25,4 @@ mod told;
 
 pub(crate) use forms::{FORMS, serve};
 pub(crate) use offers::{HaltInline, Kind, Offer, address, offered, offered_of_route};
+pub(crate) use remedies::remedy_form;

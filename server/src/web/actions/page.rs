@@ -10,6 +10,7 @@ use crate::web::Shell;
 use crate::web::actions::control::{Control, Shown, concerns};
 use crate::web::actions::form::Form;
 use crate::web::actions::preview::Preview;
+use crate::web::actions::remedies::remedy_form;
 use crate::web::actions::scene::Scene;
 use crate::web::fields::Fields;
 
@@ -140,14 +141,11 @@ fn gates<F: Form>(
     problem: Option<&Problem>,
 ) -> Result<Vec<Gate>, Failure> {
     let refused = problem.map(Problem::gates).unwrap_or_default();
-    let form = |gate: &str| {
-        scene
-            .target()
-            .and_then(|_| remedy_form(gate, &scene.address(), scene.route().as_str()))
-    };
+    let target = scene.target();
+    let form = |gate: &str, remedy: &str| remedy_form(gate, remedy, target?);
     if !refused.is_empty() {
         let lines = refused.into_iter().map(|line| Gate {
-            form: form(&line.gate),
+            form: form(&line.gate, &line.remedy),
             name: line.gate,
             state: line.state,
             detail: line.detail,
@@ -159,7 +157,7 @@ fn gates<F: Form>(
     let lines = reports.into_iter().map(|report: GateReport| Gate {
         form: match report.state {
             GateState::Pass => None,
-            GateState::Fail | GateState::Insufficient => form(report.gate),
+            GateState::Fail | GateState::Insufficient => form(report.gate, &report.remedy),
         },
         name: report.gate.to_owned(),
         state: match report.state {
@@ -172,22 +170,6 @@ fn gates<F: Form>(
         remedy: report.remedy,
     });
     Ok(lines.collect())
-}
-
-/// Where something can be done about a gate, here.
-fn remedy_form(gate: &str, rollout: &str, route: &str) -> Option<(&'static str, String)> {
-    let at = |name, slug: &str| Some((name, format!("{rollout}/{slug}")));
-    match gate {
-        "acceptance" => at("Add evidence", "evidence"),
-        "approval" => at("Approve", "approve"),
-        "rollback_drill" => at("Halt it, for the drill", "halt"),
-        "repairs" => at("See to the repairs", "repairs"),
-        "runbook" => Some(("Write the runbook", format!("/routes/{route}/runbook"))),
-        "dashboard" | "alert" => Some(("Set the link", format!("/routes/{route}/edit"))),
-        "plan" => Some(("Tick the plan's steps", format!("/routes/{route}/plan"))),
-        "release" => Some(("Freeze a release", "/releases".to_owned())),
-        _ => None,
-    }
 }
 
 /// A form as a page.

@@ -3,15 +3,17 @@
 use switchover::Stage;
 
 use crate::domain::evidence::EvidenceKind;
+use crate::domain::external::ExternalName;
 use crate::http::approvals::NewApprovalBody;
 use crate::http::evidence::NewEvidenceBody;
+use crate::http::externals::NewConfirmationBody;
 use crate::http::extract::{Maintainer, Operator};
 use crate::http::rollouts::read_reason;
 use crate::service::{Failure, Services};
 use crate::web::actions::control::{Choice, Control};
 use crate::web::actions::form::{Form, Order, deed, noted};
 use crate::web::actions::said::Said;
-use crate::web::actions::scene::{OnRollout, Scene as _};
+use crate::web::actions::scene::{OnRollout, OnRoute, Scene as _};
 use crate::web::actions::stages::choice;
 use crate::web::fields::Fields;
 use crate::web::words::stage_name;
@@ -163,6 +165,57 @@ impl Form for AddEvidence {
             services.add_evidence(ctx, &target, &new, &|made| {
                 let kind = made.kind.name().replace('_', " ");
                 noted(format!("{title}: evidence about {kind} is on record."))
+            })
+        }))
+    }
+}
+
+/// The owner's word that something outside is so.
+pub(crate) struct Confirm;
+
+impl Form for Confirm {
+    type Role = Operator;
+    type On = OnRoute;
+
+    const SLUG: &'static str = "confirm";
+    const TITLE: &'static str = "Confirm an outside dependency";
+    const MEANS: &'static str =
+        "Promotions wait for it. Its owner confirms it, or an admin in the owner's place.";
+    const IS_TRIED: bool = false;
+
+    fn first(_: &OnRoute) -> Fields {
+        Fields::default()
+    }
+
+    fn controls(scene: &OnRoute, services: &Services) -> Result<Vec<Control>, Failure> {
+        let found = services.externals(scene.route())?;
+        let open = found
+            .into_iter()
+            .filter(|external| external.confirmed.is_none());
+        let choices = open.map(|external| {
+            let label = format!(
+                "{}: {} ({})",
+                external.name, external.description, external.owner
+            );
+            Choice::new(external.name.to_string(), label)
+        });
+        Ok(vec![
+            Control::choice("name", "Dependency", choices.collect()),
+            Control::line("comment", "Comment").hint("How you know. It can be left out."),
+        ])
+    }
+
+    fn order(scene: &OnRoute, fields: &Fields) -> Result<Order, Failure> {
+        let body: NewConfirmationBody = Said::of(fields).text("comment").read()?;
+        let comment = body.read()?;
+        let name: ExternalName = fields
+            .get("name")
+            .parse()
+            .map_err(|_| Failure::invalid("name", "none is waited for"))?;
+        let (key, title) = (scene.route().clone(), scene.title());
+        Ok(deed(move |services, ctx| {
+            services.confirm_external(ctx, &key, &name, &comment, &|external| {
+                noted(format!("{title}: {} is confirmed.", external.name))
             })
         }))
     }
