@@ -24,5 +24,4 @@ mod switches;
 mod told;
 
 pub(crate) use forms::{FORMS, serve};
-pub(crate) use offers::{HaltInline, Kind, Offer, address, offered, offered_of_route};
-pub(crate) use remedies::remedy_form;
+pub(crate) use offers::{HaltInline, Kind, Offer, offered, offered_of_route};

@@ -48,7 +48,7 @@ impl Offer {
 }
 
 /// Where a rollout is shown.
-pub(crate) fn address(target: &Target) -> String {
+pub(super) fn address(target: &Target) -> String {
     format!(
         "/routes/{}/environments/{}",
         target.route, target.environment
