@@ -5,6 +5,7 @@ mod data;
 mod forged;
 mod person;
 mod story;
+mod switches;
 
 use serde_json::json;
 use switchover_server::domain::actor::Role;
