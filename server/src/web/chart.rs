@@ -125,6 +125,9 @@ impl Chart {
     }
 }
 
+/// Values by the beginning of their steps.
+type Values = Vec<(DateTime<Utc>, f64)>;
+
 /// What is drawn: values by the beginning of their steps, with nothing where nothing was reported.
 struct Drawing {
     id: &'static str,
@@ -132,7 +135,7 @@ struct Drawing {
     title: &'static str,
     /// The unit, as it stands behind a number.
     unit: &'static str,
-    lines: Vec<(Kind, Vec<(DateTime<Utc>, f64)>)>,
+    lines: Vec<(Kind, Values)>,
 }
 
 /// The time that a chart covers.
