@@ -248,6 +248,15 @@ fn gates_say_what_would_satisfy_them(engine: Engine) {
     says(gates, "does not pass");
     says(gates, "too little is known");
     says(gates, "To satisfy it: ");
+    for address in [
+        "/routes/a/environments/dev/evidence",
+        "#instances",
+        "#charts",
+    ] {
+        assert!(gates.contains(&format!("href=\"{address}\"")), "{address}");
+    }
+    let viewers = page(&app, Who::VIEWER, "/routes/a/environments/dev").expect(200);
+    assert!(!part(&viewers.body, "gates").contains("/evidence\""));
     let (failing, passing) = (
         gates.find("is-bad").unwrap(),
         gates.find("is-good").unwrap(),

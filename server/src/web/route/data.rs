@@ -1,9 +1,11 @@
 //! The two stores of a data route: what is repaired, copied, compared, and who writes.
 
-use chrono::{DateTime, Duration, Utc};
-use switchover::{Cause, ConsistencyKind, Path, RepairState};
+mod copying;
+mod ledger;
 
-use crate::domain::backfill::{Backfill, Standing};
+use chrono::{DateTime, Utc};
+use switchover::ConsistencyKind;
+
 use crate::domain::consistency::{Run, RunState};
 use crate::domain::loss::LossRisk;
 use crate::domain::rollout::Rollout;
@@ -11,7 +13,10 @@ use crate::domain::stores::DoubtKind;
 use crate::domain::writer::Writer;
 use crate::service::DataDetails;
 use crate::web::route::Badge;
-use crate::web::words::{When, count, exact, share, span};
+use crate::web::words::{When, count};
+
+use copying::BackfillView;
+use ledger::{GroupView, RepairView, groups, repairs};
 
 /// Everything about the two stores.
 pub(super) struct DataView {
@@ -53,45 +58,6 @@ pub(super) struct FlipView {
     pub(super) at: When,
     pub(super) detail: String,
     pub(super) waited_ms: u64,
-}
-
-/// A backfill, and how far it is.
-pub(super) struct BackfillView {
-    pub(super) badge: Badge,
-    /// The width of the bar in percent; `None` where nobody knows how many keys there are.
-    pub(super) width: Option<String>,
-    pub(super) told: String,
-    /// Keys per second.
-    pub(super) rate: Option<String>,
-    /// When it is done, if it goes on like that.
-    pub(super) left: Option<String>,
-    pub(super) copied: String,
-    pub(super) failed: String,
-    pub(super) begun: When,
-    pub(super) ended: Option<When>,
-    pub(super) runner: String,
-    pub(super) heard: When,
-    /// Who paused or reset it, and why.
-    pub(super) said: Option<String>,
-}
-
-/// Repairs that have something in common.
-pub(super) struct GroupView {
-    pub(super) cause: &'static str,
-    pub(super) state: Badge,
-    pub(super) written: &'static str,
-    pub(super) count: String,
-    pub(super) oldest: Option<When>,
-}
-
-/// One repair.
-pub(super) struct RepairView {
-    pub(super) key: String,
-    pub(super) cause: &'static str,
-    pub(super) state: Badge,
-    pub(super) attempts: u32,
-    pub(super) at: When,
-    pub(super) instance: String,
 }
 
 /// A comparison.
@@ -140,7 +106,11 @@ impl DataView {
                 .collect(),
             generation: rollout.data.generation,
             last_flip: last_flip(rollout, now),
-            backfill: data.stores.backfill.as_ref().map(|it| backfill(it, now)),
+            backfill: data
+                .stores
+                .backfill
+                .as_ref()
+                .map(|it| BackfillView::of(it, now)),
             groups: groups(data, now),
             unresolved: data.stores.ledger.unresolved(),
             repairs: repairs(data, now),
@@ -227,102 +197,6 @@ fn last_flip(rollout: &Rollout, now: DateTime<Utc>) -> Option<FlipView> {
         detail: last.detail.clone(),
         waited_ms: last.waited_ms,
     })
-}
-
-fn backfill(backfill: &Backfill, now: DateTime<Utc>) -> BackfillView {
-    let (keys, total) = (backfill.keys, backfill.total);
-    // A total is an estimate: what is done is never more than the whole.
-    let whole = total.map(|total| match backfill.state {
-        Standing::Complete => keys.max(1),
-        _ => total.max(keys).max(1),
-    });
-    let tenths = whole.map(|whole| u128::from(keys) * 1_000 / u128::from(whole));
-    let told = match (backfill.state, total) {
-        (Standing::Complete, _) | (_, None) => format!("{} keys", count(keys)),
-        (_, Some(total)) => format!(
-            "{} of about {} keys, {}",
-            count(keys),
-            count(total),
-            share(keys, total.max(keys))
-        ),
-    };
-    let told_left = |left: f64| {
-        let left = std::time::Duration::try_from_secs_f64(left).ok()?;
-        Some(format!(
-            "about {} left",
-            span(Duration::from_std(left).ok()?)
-        ))
-    };
-    BackfillView {
-        badge: match backfill.state {
-            Standing::Running => Badge::new("is-new", "running"),
-            Standing::Paused => Badge::new("is-wait", "paused"),
-            Standing::Complete => Badge::new("is-good", "complete"),
-            Standing::Reset => Badge::new("is-off", "void: to be run again"),
-        },
-        width: tenths.map(|tenths| format!("{}.{}", tenths / 10, tenths % 10)),
-        told,
-        rate: backfill
-            .rate(now)
-            .map(|rate| format!("{} keys per second", crate::web::chart::short(rate))),
-        left: backfill.seconds_left(now).and_then(told_left),
-        copied: count(backfill.copied),
-        failed: count(backfill.failed),
-        begun: When::of(backfill.begun_at, now),
-        ended: backfill.ended_at.map(|at| When::of(at, now)),
-        runner: backfill.runner.clone(),
-        heard: When::of(backfill.heard_at, now),
-        said: backfill
-            .said
-            .as_ref()
-            .map(|said| format!("{}, {}: {}", said.by, exact(said.at), said.reason)),
-    }
-}
-
-const fn happened(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Failed => "the copy failed",
-        Cause::TimedOut => "the copy took too long",
-        Cause::Interrupted => "the process ended before the copy did",
-        Cause::UnknownOutcome => "whether the write happened is not known",
-        Cause::AtRisk => "at risk: keys moved without a hold",
-        Cause::Backfill => "a backfill could not copy it",
-    }
-}
-
-fn became(state: RepairState) -> Badge {
-    match state {
-        RepairState::Open => Badge::new("is-wait", "tried again"),
-        RepairState::Failed => Badge::new("is-bad", "given up"),
-        RepairState::Conflict => Badge::new("is-bad", "a person decides"),
-        RepairState::Resolved => Badge::new("is-good", "resolved"),
-    }
-}
-
-fn groups(data: &DataDetails, now: DateTime<Utc>) -> Vec<GroupView> {
-    let groups = data.groups.iter().map(|group| GroupView {
-        cause: happened(group.cause),
-        state: became(group.state),
-        written: match group.written {
-            Path::Old => "old",
-            Path::New => "new",
-        },
-        count: count(group.count),
-        oldest: group.oldest.map(|at| When::of(at, now)),
-    });
-    groups.collect()
-}
-
-fn repairs(data: &DataDetails, now: DateTime<Utc>) -> Vec<RepairView> {
-    let repairs = data.repairs.iter().map(|repair| RepairView {
-        key: repair.key.clone(),
-        cause: happened(repair.cause),
-        state: became(repair.state),
-        attempts: repair.attempts,
-        at: When::of(repair.first_at, now),
-        instance: repair.instance.clone(),
-    });
-    repairs.collect()
 }
 
 fn compared(run: &Run, now: DateTime<Utc>) -> RunView {

@@ -59,10 +59,47 @@ pub(super) struct GateView {
     pub(super) detail: String,
     /// What would satisfy it; empty when it passes.
     pub(super) remedy: String,
+    /// Where that can be done or seen.
+    pub(super) link: Option<GateLink>,
 }
 
-/// The gates, those that do not pass first.
-pub(super) fn gates(reports: &[GateReport]) -> Vec<GateView> {
+/// Where a gate can be satisfied, or seen why it is not.
+pub(super) struct GateLink {
+    pub(super) label: &'static str,
+    pub(super) address: String,
+    /// Whether something is changed there.
+    pub(super) is_form: bool,
+}
+
+/// Where to go for a gate of a rollout at this address.
+fn link(gate: &str, route: &str, rollout: &str) -> Option<GateLink> {
+    let form = |label, address: String| GateLink {
+        label,
+        address,
+        is_form: true,
+    };
+    let seen = |label, address: &str| GateLink {
+        label,
+        address: address.to_owned(),
+        is_form: false,
+    };
+    Some(match gate {
+        "acceptance" => form("Add evidence", format!("{rollout}/evidence")),
+        "approval" => form("Approve", format!("{rollout}/approve")),
+        "runbook" => form("Write the runbook", format!("/routes/{route}/runbook")),
+        "dashboard" | "alert" => form("Link it", format!("/routes/{route}/edit")),
+        "plan" => seen("Open the plan", &format!("/routes/{route}/plan")),
+        "release" => seen("See the releases", "/releases"),
+        "code_deployed" => seen("See the instances", "#instances"),
+        "telemetry" => seen("See the charts", "#charts"),
+        "repairs" => seen("See the stores", "#data"),
+        "census" => seen("See the installations", "#sites"),
+        _ => return None,
+    })
+}
+
+/// The gates of a rollout of a route at this address, those that do not pass first.
+pub(super) fn gates(reports: &[GateReport], route: &str, rollout: &str) -> Vec<GateView> {
     let mut sorted: Vec<&GateReport> = reports.iter().collect();
     sorted.sort_by_key(|report| match report.state {
         GateState::Fail => 0,
@@ -78,6 +115,7 @@ pub(super) fn gates(reports: &[GateReport]) -> Vec<GateView> {
         },
         detail: report.detail.clone(),
         remedy: report.remedy.clone(),
+        link: link(report.gate, route, rollout).filter(|_| report.state != GateState::Pass),
     });
     gates.collect()
 }

@@ -130,7 +130,7 @@ impl RolloutPage {
         let (rollout, environment) = (&overview.rollout, overview.environment());
         let spec = &seen.route.spec;
         let card = Card::of(&shell, actor, &seen.route, overview, &seen.milestones, now);
-        let shown = gates(&overview.gates);
+        let shown = gates(&overview.gates, spec.key.as_str(), &card.address);
         let query = [("span", span.name())];
         let query = if span == Span::default() {
             &[][..]
