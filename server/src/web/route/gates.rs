@@ -36,7 +36,11 @@ impl NextView {
                 By::Nobody => String::new(),
                 by => by.told(),
             },
-            details: next.what.details(),
+            details: match next.what {
+                // The halt itself stands beside it, with its reason.
+                Next::Resume { .. } => Vec::new(),
+                _ => next.what.details(),
+            },
             at: next.what.at().map(|at| When::of(at, now)),
             class,
         }
