@@ -60,6 +60,7 @@ mod outage;
 mod page_actions;
 mod page_board;
 mod page_frame;
+mod page_others;
 mod page_route;
 mod permissions;
 mod plans;

@@ -61,6 +61,7 @@ pub mod schedule;
 pub mod stores;
 pub mod telemetry;
 pub mod text;
+pub mod variables;
 pub mod window;
 pub mod words;
 pub mod writer;

@@ -17,7 +17,7 @@ use crate::domain::environment::Environment;
 use crate::domain::ramp::{Hold, Step};
 
 pub use document::{LARGEST_POLICY, Numbers};
-pub use rule::{GateKind, Number, Rule, Strict};
+pub use rule::{GateKind, Number, Rule, Scope, Strict};
 
 /// A policy's name: `[a-z][a-z0-9_]{0,62}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -3,7 +3,7 @@
 //! A release is a draft, which can be frozen again, until it is published; then it stays as it is.
 //! Which release comes after which is stated, never taken from a clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -154,6 +154,41 @@ pub fn check_place(
     Ok(())
 }
 
+/// Releases by environment, each after the one that it comes after; those that nothing orders by name.
+#[must_use]
+pub fn in_order(mut releases: Vec<Release>) -> Vec<Release> {
+    releases.sort_by(|a, b| (&a.environment, &a.name).cmp(&(&b.environment, &b.name)));
+    let known: BTreeSet<_> = releases.iter().map(key).collect();
+    let mut following = BTreeMap::<_, Vec<_>>::new();
+    let mut open = Vec::new();
+    for (index, release) in releases.iter().enumerate() {
+        let before = release.after.clone();
+        let before = before.map(|before| (release.environment.clone(), before));
+        match before.filter(|before| known.contains(before)) {
+            Some(before) => following.entry(before).or_default().push(index),
+            None => open.push(index),
+        }
+    }
+    // Depth first, so that what follows a release stands behind it; the first is at the end.
+    open.reverse();
+    let mut places = BTreeMap::new();
+    while let Some(index) = open.pop() {
+        let Some(release) = releases.get(index) else {
+            continue;
+        };
+        places.insert(key(release), places.len());
+        let next = following.remove(&key(release)).unwrap_or_default();
+        open.extend(next.into_iter().rev());
+    }
+    // On record nothing comes after itself, so each has a place.
+    releases.sort_by_key(|release| places.get(&key(release)).copied());
+    releases
+}
+
+fn key(release: &Release) -> (EnvironmentKey, ReleaseName) {
+    (release.environment.clone(), release.name.clone())
+}
+
 /// Whether a release may be published now.
 ///
 /// # Errors
@@ -234,6 +269,20 @@ mod tests {
             assert_eq!(check("13", Some(after), None), Err("after"));
         }
         assert_eq!(check("15", Some("15"), None), Err("after"));
+    }
+
+    #[test]
+    fn the_order_is_the_one_that_was_stated() {
+        let all = [
+            release("9", None, true),
+            release("10", Some("9"), true),
+            release("9.1", Some("9"), false),
+            release("11", Some("10"), false),
+            release("8", Some("gone"), true),
+        ];
+        let ordered = in_order(all.into_iter().map(|(_, release)| release).collect());
+        let names: Vec<String> = ordered.iter().map(|r| r.name.to_string()).collect();
+        assert_eq!(names, ["8", "9", "10", "11", "9.1"]);
     }
 
     #[test]

@@ -21,13 +21,26 @@ use crate::store::SdkKey;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewSdkKey)]
-struct NewSdkKeyBody {
+pub(crate) struct NewSdkKeyBody {
     /// The one environment that it reads.
     #[schema(example = "production")]
-    environment: String,
+    pub(crate) environment: String,
     /// What it is for.
     #[schema(example = "web", min_length = 1, max_length = 100)]
-    name: String,
+    pub(crate) name: String,
+}
+
+impl NewSdkKeyBody {
+    /// What is asked for.
+    pub(crate) fn read(self) -> Result<NewSdkKeyRequest, Failure> {
+        Ok(NewSdkKeyRequest {
+            environment: self
+                .environment
+                .parse()
+                .map_err(|detail: &str| Failure::invalid("environment", detail))?,
+            name: self.name,
+        })
+    }
 }
 
 /// An SDK key. The key itself is shown once, when it is made.
@@ -97,13 +110,7 @@ pub(crate) async fn create_sdk_key(
     let body = change.body;
     let (mut made, secret) = app
         .blocking(move |services| {
-            let request = NewSdkKeyRequest {
-                environment: body
-                    .environment
-                    .parse()
-                    .map_err(|detail: &str| Failure::invalid("environment", detail))?,
-                name: body.name,
-            };
+            let request = body.read()?;
             services.create_sdk_key(&change.ctx, &request, &|key| {
                 respond::receipt(StatusCode::CREATED, None, &SdkKeyBody::from(key))
             })

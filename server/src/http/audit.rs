@@ -135,7 +135,7 @@ pub(crate) async fn list(
         environment: query.environment,
         subject: query.by,
         action: query.action,
-        before: None,
+        ..AuditFilter::default()
     };
     page(&app, &request, filter, query.limit, query.cursor).await
 }

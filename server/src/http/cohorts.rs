@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::cohort::Name;
-use crate::domain::text::bounded;
+use crate::domain::text::{Reason, bounded};
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{By, Change, Operator, Order, Query, Viewer, in_path, without_tag};
@@ -25,33 +25,57 @@ use crate::store::Receipt;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewCohort)]
-struct NewCohortBody {
+pub(crate) struct NewCohortBody {
     /// A lower-case letter, then up to 62 lower-case letters, digits or underscores.
     #[schema(example = "beta_testers")]
-    name: String,
+    pub(crate) name: String,
     /// At most 1,000, 1 to 256 bytes each.
     #[schema(example = json!(["7", "42"]))]
-    keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     #[serde(default)]
     #[schema(max_length = 1000)]
-    description: String,
+    pub(crate) description: String,
     #[schema(example = "those who asked for it", min_length = 1, max_length = 1000)]
-    reason: String,
+    pub(crate) reason: String,
 }
 
 /// A cohort's keys from now on.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CohortChange)]
-struct CohortPatchBody {
+pub(crate) struct CohortPatchBody {
     /// They replace those that it has; at most 1,000, 1 to 256 bytes each.
     #[schema(example = json!(["7", "42", "43"]))]
-    keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     /// As it was when left out.
     #[schema(max_length = 1000)]
-    description: Option<String>,
+    pub(crate) description: Option<String>,
     #[schema(example = "one more asked for it", min_length = 1, max_length = 1000)]
-    reason: String,
+    pub(crate) reason: String,
+}
+
+impl NewCohortBody {
+    /// What is asked for, and why.
+    pub(crate) fn read(self) -> Result<(NewCohort, Reason), Failure> {
+        let new = NewCohort {
+            name: read_name("name", &self.name)?,
+            keys: read_cohort("keys", self.keys)?,
+            description: read_description(&self.description)?,
+        };
+        Ok((new, read_reason(&self.reason)?))
+    }
+}
+
+impl CohortPatchBody {
+    /// What is asked for, and why.
+    pub(crate) fn read(self) -> Result<(CohortPatch, Reason), Failure> {
+        let description = self.description.as_deref().map(read_description);
+        let patch = CohortPatch {
+            keys: read_cohort("keys", self.keys)?,
+            description: description.transpose()?,
+        };
+        Ok((patch, read_reason(&self.reason)?))
+    }
 }
 
 /// A cohort, and who uses it.
@@ -177,12 +201,7 @@ pub(crate) async fn create(
     without_tag(&change.ctx)?;
     let body = change.body;
     app.blocking(move |services| {
-        let new = NewCohort {
-            name: read_name("name", &body.name)?,
-            keys: read_cohort("keys", body.keys)?,
-            description: read_description(&body.description)?,
-        };
-        let reason = read_reason(&body.reason)?;
+        let (new, reason) = body.read()?;
         services.create_cohort(&change.ctx, &new, &reason, &|view| {
             shown(StatusCode::CREATED, view)
         })
@@ -209,12 +228,7 @@ pub(crate) async fn replace(
     let name: Name = in_path(&request, "cohort", "cohort")?;
     let body = change.body;
     app.blocking(move |services| {
-        let description = body.description.as_deref().map(read_description);
-        let patch = CohortPatch {
-            keys: read_cohort("keys", body.keys)?,
-            description: description.transpose()?,
-        };
-        let reason = read_reason(&body.reason)?;
+        let (patch, reason) = body.read()?;
         services.put_cohort(&change.ctx, &name, &patch, &reason, &|view| {
             shown(StatusCode::OK, view)
         })

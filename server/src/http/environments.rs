@@ -11,12 +11,13 @@ use switchover::EnvironmentKind;
 use utoipa::ToSchema;
 
 use crate::domain::environment::{Environment, EnvironmentKey, NewEnvironment};
+use crate::domain::text::Reason;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Admin, By, Change, Viewer, in_path, without_tag};
 use crate::http::respond::{self, Page, answer};
 use crate::http::rollouts::read_reason;
-use crate::service::{EnvironmentPatch, Failure};
+use crate::service::{EnvironmentPatch, Failure, Services};
 use crate::store::Receipt;
 
 /// An environment: where callers run.
@@ -39,30 +40,66 @@ struct EnvironmentBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewEnvironment)]
-struct NewEnvironmentBody {
+pub(crate) struct NewEnvironmentBody {
     #[schema(example = "canary", pattern = "^[a-z][a-z0-9-]{0,31}$")]
-    key: String,
-    kind: EnvironmentKind,
+    pub(crate) key: String,
+    pub(crate) kind: EnvironmentKind,
     #[schema(minimum = 0, maximum = 1000000)]
-    position: i32,
+    pub(crate) position: i32,
     /// When nothing is said, so is a hosted one that comes after a production environment.
-    production: Option<bool>,
+    pub(crate) production: Option<bool>,
+}
+
+impl NewEnvironmentBody {
+    /// What is asked for.
+    pub(crate) fn read(&self, services: &Services) -> Result<NewEnvironment, Failure> {
+        let key: EnvironmentKey = self
+            .key
+            .parse()
+            .map_err(|detail: &str| Failure::invalid("key", detail))?;
+        let hosted = self.kind == EnvironmentKind::Hosted;
+        if self.production == Some(true) && !hosted {
+            return Err(Failure::invalid("production", "is for hosted environments"));
+        }
+        let behind_production = services
+            .environments()?
+            .iter()
+            .any(|(other, _)| other.production && other.position < self.position);
+        Ok(NewEnvironment {
+            key,
+            kind: self.kind,
+            position: read_position(self.position)?,
+            production: self.production.unwrap_or(hosted && behind_production),
+        })
+    }
 }
 
 /// What is to be different about an environment.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = EnvironmentChange)]
-struct EnvironmentPatchBody {
+pub(crate) struct EnvironmentPatchBody {
     #[schema(minimum = 0, maximum = 1000000)]
-    position: Option<i32>,
-    production: Option<bool>,
+    pub(crate) position: Option<i32>,
+    pub(crate) production: Option<bool>,
     #[schema(
         example = "canary comes before production",
         min_length = 1,
         max_length = 1000
     )]
-    reason: String,
+    pub(crate) reason: String,
+}
+
+impl EnvironmentPatchBody {
+    /// What is asked for, and why.
+    pub(crate) fn read(&self) -> Result<(EnvironmentPatch, Reason), Failure> {
+        let reason = read_reason(&self.reason)?;
+        let asked = EnvironmentPatch {
+            position: self.position.map(read_position).transpose()?,
+            production: self.production,
+        };
+        Ok((asked, reason))
+    }
 }
 
 impl From<&Environment> for EnvironmentBody {
@@ -137,24 +174,7 @@ pub(crate) async fn create(
     without_tag(&change.ctx)?;
     let body = change.body;
     app.blocking(move |services| {
-        let key: EnvironmentKey = body
-            .key
-            .parse()
-            .map_err(|detail: &str| Failure::invalid("key", detail))?;
-        let hosted = body.kind == EnvironmentKind::Hosted;
-        if body.production == Some(true) && !hosted {
-            return Err(Failure::invalid("production", "is for hosted environments"));
-        }
-        let behind_production = services
-            .environments()?
-            .iter()
-            .any(|(other, _)| other.production && other.position < body.position);
-        let new = NewEnvironment {
-            key,
-            kind: body.kind,
-            position: read_position(body.position)?,
-            production: body.production.unwrap_or(hosted && behind_production),
-        };
+        let new = body.read(services)?;
         services.create_environment(&change.ctx, &new, &|(made, tag)| {
             shown(StatusCode::CREATED, made, tag)
         })
@@ -180,12 +200,8 @@ pub(crate) async fn patch(
     let key: EnvironmentKey = in_path(&request, "environment", "environment")?;
     let body = change.body;
     app.blocking(move |services| {
-        let reason = read_reason(&body.reason)?;
-        let patch = EnvironmentPatch {
-            position: body.position.map(read_position).transpose()?,
-            production: body.production,
-        };
-        services.patch_environment(&change.ctx, &key, patch, &reason, &|(made, tag)| {
+        let (asked, reason) = body.read()?;
+        services.patch_environment(&change.ctx, &key, asked, &reason, &|(made, tag)| {
             shown(StatusCode::OK, made, tag)
         })
     })

@@ -37,7 +37,7 @@ pub(crate) struct Listener {
 pub(crate) struct EventsQuery {
     /// What the reader has seen, where they cannot send `Last-Event-ID`: a place in the record.
     #[param(example = 1234)]
-    after: Option<u64>,
+    pub(crate) after: Option<u64>,
 }
 
 /// What changes, as server-sent events: `change` for every entry of the record, with its place as

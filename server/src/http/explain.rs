@@ -18,14 +18,27 @@ use crate::service::{Explained, Failure};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ExplainRequest)]
-struct ExplainBody {
+pub(crate) struct ExplainBody {
     /// The call's key; none when left out.
     #[schema(example = "42", max_length = 4096)]
-    key: Option<String>,
+    pub(crate) key: Option<String>,
     /// The process's environment variables, as far as they matter; at most 100.
     #[serde(default)]
     #[schema(example = json!({"GITALY_COUNT_COMMITS": "0"}))]
-    env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+impl ExplainBody {
+    /// The key and the variables that are asked about.
+    pub(crate) fn read(self) -> Result<(Option<String>, Overrides), Failure> {
+        if self.env.len() > 100 {
+            return Err(Failure::invalid("env", "has at most 100 variables"));
+        }
+        if self.key.as_ref().is_some_and(|key| key.len() > 4_096) {
+            return Err(Failure::invalid("key", "has at most 4,096 bytes"));
+        }
+        Ok((self.key, self.env.into_iter().collect()))
+    }
 }
 
 /// A decision with everything that led to it.
@@ -113,14 +126,8 @@ pub(crate) async fn explain(
     let body = ask.body;
     let explained = app
         .blocking(move |services| {
-            if body.env.len() > 100 {
-                return Err(Failure::invalid("env", "has at most 100 variables"));
-            }
-            if body.key.as_ref().is_some_and(|key| key.len() > 4_096) {
-                return Err(Failure::invalid("key", "has at most 4,096 bytes"));
-            }
-            let overrides: Overrides = body.env.into_iter().collect();
-            services.explain(&route, &environment, body.key.as_deref(), &overrides)
+            let (key, overrides) = body.read()?;
+            services.explain(&route, &environment, key.as_deref(), &overrides)
         })
         .await?;
     Ok(HttpResponse::Ok().json(ExplanationBody::from(explained)))

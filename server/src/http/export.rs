@@ -17,7 +17,7 @@ use crate::service::{Bound, Export, ExportFilter, Failure, Services};
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ExportQuery {
+pub(crate) struct ExportQuery {
     /// The place of the first entry, or a moment (RFC 3339) from which on.
     #[param(example = "2026-01-01T00:00:00Z")]
     from: Option<String>,
@@ -47,7 +47,11 @@ pub(crate) async fn export(
     _by: By<Viewer>,
     query: Query<ExportQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let query = query.0;
+    lines(&app, query.0).await
+}
+
+/// The record as it is handed out, to whoever was let in.
+pub(crate) async fn lines(app: &Arc<App>, query: ExportQuery) -> Result<HttpResponse, Problem> {
     let filter = ExportFilter {
         from: bound("from", query.from.as_deref())?,
         to: bound("to", query.to.as_deref())?,
@@ -56,7 +60,7 @@ pub(crate) async fn export(
         subject: query.by,
         action: query.action,
     };
-    let app = Arc::clone(&app);
+    let app = Arc::clone(app);
     // What cannot be read at all is told as a problem, before the answer has begun.
     let (mut at, mut page) = app
         .blocking(move |services| next(services.export(filter)?, services))

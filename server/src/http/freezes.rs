@@ -25,17 +25,33 @@ use crate::service::{Failure, NewFreeze};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewFreeze)]
-struct NewFreezeBody {
+pub(crate) struct NewFreezeBody {
     /// Where it applies; everywhere when left out.
     #[serde(default)]
     #[schema(example = json!(["production"]))]
-    environments: Vec<String>,
+    pub(crate) environments: Vec<String>,
     /// When it begins; now when left out.
-    from: Option<DateTime<Utc>>,
+    pub(crate) from: Option<DateTime<Utc>>,
     /// When it ends by itself; never when left out.
-    until: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
     #[schema(example = "incident 2718: storage", min_length = 1, max_length = 1000)]
-    reason: String,
+    pub(crate) reason: String,
+}
+
+impl NewFreezeBody {
+    /// What is asked for.
+    pub(crate) fn read(&self) -> Result<NewFreeze, Failure> {
+        let environments = self.environments.iter();
+        Ok(NewFreeze {
+            environments: environments
+                .map(|name| name.parse::<EnvironmentKey>())
+                .collect::<Result<_, _>>()
+                .map_err(|detail| Failure::invalid("environments", detail))?,
+            from: self.from.map(|at| read_moment("from", at)).transpose()?,
+            until: self.until.map(|at| read_moment("until", at)).transpose()?,
+            reason: read_reason(&self.reason)?,
+        })
+    }
 }
 
 /// A change freeze: nothing raises exposure where and while it is open.
@@ -135,17 +151,7 @@ pub(crate) async fn open(
     without_tag(&change.ctx)?;
     let body = change.body;
     app.blocking(move |services| {
-        let new = NewFreeze {
-            environments: body
-                .environments
-                .iter()
-                .map(|name| name.parse::<EnvironmentKey>())
-                .collect::<Result<_, _>>()
-                .map_err(|detail| Failure::invalid("environments", detail))?,
-            from: body.from.map(|at| read_moment("from", at)).transpose()?,
-            until: body.until.map(|at| read_moment("until", at)).transpose()?,
-            reason: read_reason(&body.reason)?,
-        };
+        let new = body.read()?;
         services.open_freeze(&change.ctx, &new, &|made| {
             respond::receipt(StatusCode::CREATED, None, &FreezeBody::from(made))
         })

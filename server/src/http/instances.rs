@@ -33,7 +33,7 @@ struct InstancesQuery {
 /// How an instance differs from what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Drift {
+pub(crate) enum Drift {
     /// It decides by an older revision than the published one.
     Behind,
     /// What it decides by does not come from the server.
@@ -49,56 +49,60 @@ enum Drift {
 /// A route's environment variable, as an instance has it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = InstanceOverride)]
-struct OverrideBody {
+pub(crate) struct OverrideBody {
     #[schema(example = "count_commits")]
-    route: String,
+    pub(crate) route: String,
     /// `1` is true, `0` is false.
-    on: bool,
+    pub(crate) on: bool,
 }
 
 /// A process with the SDK in it, as it last described itself.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Instance)]
-struct InstanceBody {
+pub(crate) struct InstanceBody {
     #[schema(example = "7f3c0c6e")]
-    id: String,
+    pub(crate) id: String,
     #[schema(example = "web-3:4711")]
-    name: String,
+    pub(crate) name: String,
     #[schema(example = "web")]
-    application: String,
+    pub(crate) application: String,
     #[schema(example = "1.4.0")]
-    version: String,
+    pub(crate) version: String,
     #[schema(example = "rust/0.1.0")]
-    sdk: String,
+    pub(crate) sdk: String,
     /// The version of the snapshot that it decides by.
     #[schema(example = "k3v9.41")]
-    snapshot: Option<String>,
+    pub(crate) snapshot: Option<String>,
     /// Where that came from.
     #[schema(value_type = Option<String>, example = "live")]
-    source: Option<Source>,
+    pub(crate) source: Option<Source>,
     /// By how many revisions it is behind the published one; null where they cannot be compared.
-    behind: Option<u64>,
+    pub(crate) behind: Option<u64>,
     /// Everything that is not as it should be.
-    drift: Vec<Drift>,
+    pub(crate) drift: Vec<Drift>,
     /// Whether its code asks for the route; null where no route is named, or it has not said yet.
-    has_code: Option<bool>,
+    pub(crate) has_code: Option<bool>,
     /// Environment variables in force.
-    overrides: Vec<OverrideBody>,
+    pub(crate) overrides: Vec<OverrideBody>,
     /// Routes whose breaker is open in it.
-    open_breakers: Vec<String>,
+    pub(crate) open_breakers: Vec<String>,
     /// Whether it was heard of in the last ten minutes, and has not ended.
-    running: bool,
-    first_seen: DateTime<Utc>,
-    last_seen: DateTime<Utc>,
-    ended_at: Option<DateTime<Utc>>,
+    pub(crate) running: bool,
+    pub(crate) first_seen: DateTime<Utc>,
+    pub(crate) last_seen: DateTime<Utc>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
     /// The CPU time that it has used.
-    cpu_ms: Option<u64>,
+    pub(crate) cpu_ms: Option<u64>,
     /// Its resident memory.
-    memory_bytes: Option<u64>,
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 impl InstanceBody {
-    fn new(process: &Process, found: &Instances, route: Option<&RouteKey>) -> InstanceBody {
+    pub(crate) fn new(
+        process: &Process,
+        found: &Instances,
+        route: Option<&RouteKey>,
+    ) -> InstanceBody {
         let registered: Vec<&Registered> = process
             .routes
             .iter()

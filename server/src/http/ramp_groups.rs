@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::cohort::{Name, RampGroup};
-use crate::domain::text::bounded;
+use crate::domain::text::{Reason, bounded};
 use crate::http::App;
 use crate::http::cohorts::{read_description, read_name};
 use crate::http::error::Problem;
@@ -23,15 +23,28 @@ use crate::service::Failure;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = RampGroupChange)]
-struct RampGroupRequest {
+pub(crate) struct RampGroupRequest {
     /// What its keys are: every caller of a route in the group passes such a key.
     #[schema(example = "project", min_length = 1, max_length = 100)]
-    keys: String,
+    pub(crate) keys: String,
     #[serde(default)]
     #[schema(max_length = 1000)]
-    description: String,
+    pub(crate) description: String,
     #[schema(example = "agreed by both teams", min_length = 1, max_length = 1000)]
-    reason: String,
+    pub(crate) reason: String,
+}
+
+impl RampGroupRequest {
+    /// What is asked for of a group, and why.
+    pub(crate) fn read(&self, name: &str) -> Result<(RampGroup, Reason), Failure> {
+        let group = RampGroup {
+            name: read_name("group", name)?,
+            keys: bounded(&self.keys, 100)
+                .ok_or_else(|| Failure::invalid("keys", "is 1 to 100 printable characters"))?,
+            description: read_description(&self.description)?,
+        };
+        Ok((group, read_reason(&self.reason)?))
+    }
 }
 
 /// A ramp group that states what its keys are.
@@ -106,13 +119,7 @@ pub(crate) async fn put(
     let name = request.match_info().query("group").to_owned();
     let body = change.body;
     app.blocking(move |services| {
-        let group = RampGroup {
-            name: read_name("group", &name)?,
-            keys: bounded(&body.keys, 100)
-                .ok_or_else(|| Failure::invalid("keys", "is 1 to 100 printable characters"))?,
-            description: read_description(&body.description)?,
-        };
-        let reason = read_reason(&body.reason)?;
+        let (group, reason) = body.read(&name)?;
         services.put_ramp_group(&change.ctx, &group, &reason, &|group| {
             respond::receipt(StatusCode::OK, None, &RampGroupBody::from(group))
         })

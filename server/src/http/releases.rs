@@ -27,21 +27,34 @@ use crate::store::Receipt;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewRelease)]
-struct NewReleaseBody {
+pub(crate) struct NewReleaseBody {
     /// Its name. A draft that is there already is frozen again.
     #[schema(example = "17.5.0", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    name: String,
+    pub(crate) name: String,
     /// An environment of the kind `on_prem`.
     #[schema(example = "on-prem")]
-    environment: String,
+    pub(crate) environment: String,
     /// The release that it comes after. A draft keeps the one it has, a patch comes after what it is
     /// based on.
     #[schema(example = "17.4.0")]
-    after: Option<String>,
+    pub(crate) after: Option<String>,
     /// The published release whose stages a patch keeps.
-    based_on: Option<String>,
+    pub(crate) based_on: Option<String>,
     #[schema(example = "feature freeze of 17.5", min_length = 1, max_length = 1000)]
-    reason: String,
+    pub(crate) reason: String,
+}
+
+impl NewReleaseBody {
+    /// What is asked for.
+    pub(crate) fn read(&self) -> Result<Freeze, Failure> {
+        Ok(Freeze {
+            environment: read_environment(&self.environment)?,
+            name: read_name("name", &self.name)?,
+            after: read_optional("after", self.after.as_deref())?,
+            based_on: read_optional("based_on", self.based_on.as_deref())?,
+            reason: read_reason(&self.reason)?,
+        })
+    }
 }
 
 /// Why a release is published.
@@ -131,13 +144,7 @@ pub(crate) async fn freeze(
 ) -> Result<HttpResponse, Problem> {
     let body = change.body;
     app.blocking(move |services| {
-        let request = Freeze {
-            environment: read_environment(&body.environment)?,
-            name: read_name("name", &body.name)?,
-            after: read_optional("after", body.after.as_deref())?,
-            based_on: read_optional("based_on", body.based_on.as_deref())?,
-            reason: read_reason(&body.reason)?,
-        };
+        let request = body.read()?;
         services.freeze_release(&change.ctx, &request, &|release| {
             shown(StatusCode::CREATED, release)
         })
@@ -309,7 +316,8 @@ fn read_name(field: &str, text: &str) -> Result<ReleaseName, Failure> {
         .map_err(|error: switchover::InvalidName| Failure::invalid(field, error.to_string()))
 }
 
-fn named(request: &HttpRequest) -> Result<(EnvironmentKey, ReleaseName), Problem> {
+/// The release that the path names.
+pub(crate) fn named(request: &HttpRequest) -> Result<(EnvironmentKey, ReleaseName), Problem> {
     let environment = in_path(request, "environment", "environment")?;
     Ok((environment, in_path(request, "release", "release")?))
 }

@@ -21,6 +21,10 @@ pub struct AuditFilter {
     pub subject: Option<String>,
     /// Of this kind.
     pub action: Option<String>,
+    /// From this moment on.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this moment.
+    pub until: Option<DateTime<Utc>>,
     /// Older than this place.
     pub before: Option<u64>,
 }
@@ -111,6 +115,12 @@ impl Tx<'_> {
         }
         if let Some(action) = &filter.action {
             query = query.filter(audit::action.eq(action.clone()));
+        }
+        if let Some(from) = filter.from {
+            query = query.filter(audit::at.ge(time(from)));
+        }
+        if let Some(until) = filter.until {
+            query = query.filter(audit::at.lt(time(until)));
         }
         if let Some(before) = filter.before {
             query = query.filter(audit::seq.lt(count(before)));

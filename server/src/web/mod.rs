@@ -6,10 +6,24 @@
 
 pub(crate) mod actions;
 mod assets;
+mod audit;
 mod board;
 mod chart;
+mod cohorts;
+mod difference;
+mod environments;
+mod explain;
 mod fields;
+mod forecast;
+mod form;
+mod freezes;
+mod keys;
+mod live;
 mod paging;
+mod policies;
+mod ramp_groups;
+mod record;
+mod releases;
 mod route;
 mod session;
 mod shell;
@@ -46,9 +60,68 @@ pub(crate) fn serve(config: &mut ServiceConfig) {
         .service(sign_in::show)
         .service(sign_in::enter)
         .service(sign_in::leave)
+        .service(live::stream)
         .service(board::show)
         .configure(actions::serve)
-        .configure(route::serve);
+        .configure(route::serve)
+        .configure(serve_lists);
+}
+
+/// What is not about one route alone.
+fn serve_lists(config: &mut ServiceConfig) {
+    config
+        .service(explain::show)
+        .service(audit::list)
+        .service(audit::export)
+        .service(record::show)
+        .service(record::verify)
+        .service(record::make)
+        .service(releases::list)
+        .service(releases::ask)
+        .service(releases::create)
+        .service(releases::manifest)
+        .service(releases::ask_to_publish)
+        .service(releases::publish)
+        .service(releases::ask_to_delete)
+        .service(releases::delete)
+        .service(releases::show)
+        .service(forecast::show)
+        .service(forecast::ask)
+        .service(environments::list)
+        .service(environments::ask)
+        .service(environments::create)
+        .service(environments::ask_to_change)
+        .service(environments::change)
+        .service(environments::show)
+        .service(freezes::ask)
+        .service(freezes::open)
+        .service(freezes::ask_to_close)
+        .service(freezes::close)
+        .service(policies::list)
+        .service(policies::ask)
+        .service(policies::write)
+        .service(policies::ask_to_delete)
+        .service(policies::delete)
+        .service(policies::show)
+        .service(cohorts::list)
+        .service(cohorts::ask)
+        .service(cohorts::create)
+        .service(cohorts::ask_to_change)
+        .service(cohorts::change)
+        .service(cohorts::ask_to_delete)
+        .service(cohorts::delete)
+        .service(cohorts::show)
+        .service(ramp_groups::ask)
+        .service(ramp_groups::put)
+        .service(ramp_groups::ask_to_delete)
+        .service(ramp_groups::delete)
+        .service(keys::list)
+        .service(keys::ask)
+        .service(keys::create)
+        .service(keys::ask_to_revoke)
+        .service(keys::revoke)
+        .service(keys::ask_for_token)
+        .service(keys::revoke_token);
 }
 
 /// A page. The notice of the last change was shown with it, and is forgotten.
