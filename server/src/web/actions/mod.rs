@@ -25,3 +25,4 @@ mod told;
 
 pub(crate) use forms::{FORMS, serve};
 pub(crate) use offers::{HaltInline, Kind, Offer, offered, offered_of_route};
+pub(crate) use remedies::remedy_form;

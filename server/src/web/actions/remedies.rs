@@ -6,7 +6,7 @@ use crate::web::actions::offers::address;
 
 /// The form that helps, by what it is called and where it is; `None` where only time, callers or
 /// somebody elsewhere helps.
-pub(super) fn remedy_form(
+pub(crate) fn remedy_form(
     gate: &str,
     remedy: &str,
     target: &Target,

@@ -5,6 +5,8 @@ use chrono::{DateTime, Utc};
 use crate::domain::gate::{GateReport, GateState};
 use crate::domain::guard::{GuardReport, GuardState};
 use crate::domain::next_action::{By, Next, NextAction};
+use crate::service::Target;
+use crate::web::actions::remedy_form;
 use crate::web::route::Badge;
 use crate::web::words::When;
 
@@ -75,35 +77,31 @@ pub(super) struct GateLink {
     pub(super) is_form: bool,
 }
 
-/// Where to go for a gate of a rollout at this address.
-fn link(gate: &str, route: &str, rollout: &str) -> Option<GateLink> {
-    let form = |label, address: String| GateLink {
+/// Where to go for a gate: the form that helps, or what shows why it does not pass.
+fn link(report: &GateReport, target: &Target) -> Option<GateLink> {
+    let form = remedy_form(report.gate, &report.remedy, target);
+    let form = form.map(|(label, address)| GateLink {
         label,
         address,
         is_form: true,
+    });
+    let seen = |label, address: &str| {
+        Some(GateLink {
+            label,
+            address: address.to_owned(),
+            is_form: false,
+        })
     };
-    let seen = |label, address: &str| GateLink {
-        label,
-        address: address.to_owned(),
-        is_form: false,
-    };
-    Some(match gate {
-        "acceptance" => form("Add evidence", format!("{rollout}/evidence")),
-        "approval" => form("Approve", format!("{rollout}/approve")),
-        "runbook" => form("Write the runbook", format!("/routes/{route}/runbook")),
-        "dashboard" | "alert" => form("Link it", format!("/routes/{route}/edit")),
-        "plan" => seen("Open the plan", &format!("/routes/{route}/plan")),
-        "release" => seen("See the releases", "/releases"),
+    form.or_else(|| match report.gate {
         "code_deployed" => seen("See the instances", "#instances"),
         "telemetry" => seen("See the charts", "#charts"),
-        "repairs" => seen("See the stores", "#data"),
         "census" => seen("See the installations", "#sites"),
-        _ => return None,
+        _ => None,
     })
 }
 
-/// The gates of a rollout of a route at this address, those that do not pass first.
-pub(super) fn gates(reports: &[GateReport], route: &str, rollout: &str) -> Vec<GateView> {
+/// The gates of a rollout, those that do not pass first.
+pub(super) fn gates(reports: &[GateReport], target: &Target) -> Vec<GateView> {
     let mut sorted: Vec<&GateReport> = reports.iter().collect();
     sorted.sort_by_key(|report| match report.state {
         GateState::Fail => 0,
@@ -119,7 +117,7 @@ pub(super) fn gates(reports: &[GateReport], route: &str, rollout: &str) -> Vec<G
         },
         detail: report.detail.clone(),
         remedy: report.remedy.clone(),
-        link: link(report.gate, route, rollout).filter(|_| report.state != GateState::Pass),
+        link: link(report, target).filter(|_| report.state != GateState::Pass),
     });
     gates.collect()
 }

@@ -16,7 +16,7 @@ use crate::domain::revert::undoing;
 use crate::domain::rollout::Rollout;
 use crate::http::App;
 use crate::http::extract::{OfRollout, Query, Viewer};
-use crate::service::{ApprovalView, MOST_LISTED, RolloutDetails};
+use crate::service::{ApprovalView, MOST_LISTED, RolloutDetails, Target};
 use crate::web::chart::{Charts, Span};
 use crate::web::route::cards::Card;
 use crate::web::route::data::DataView;
@@ -130,7 +130,11 @@ impl RolloutPage {
         let (rollout, environment) = (&overview.rollout, overview.environment());
         let spec = &seen.route.spec;
         let card = Card::of(&shell, actor, &seen.route, overview, &seen.milestones, now);
-        let shown = gates(&overview.gates, spec.key.as_str(), &card.address);
+        let target = Target {
+            route: rollout.route.clone(),
+            environment: rollout.environment.clone(),
+        };
+        let shown = gates(&overview.gates, &target);
         let query = [("span", span.name())];
         let query = if span == Span::default() {
             &[][..]
