@@ -96,9 +96,15 @@
   // ---- Comforts.
 
   const enhance = (root) => {
-    // Filters apply as they are chosen; without a script there is a button.
+    // Filters apply as they are chosen with a pointer. Who goes by keyboard passes through what they do not
+    // want, and keeps the focus: for them, and without a script, there is a button.
     for (const form of root.querySelectorAll("form[data-auto]")) {
-      form.addEventListener("change", () => form.requestSubmit());
+      let pointed = false;
+      form.addEventListener("pointerdown", () => { pointed = true; });
+      form.addEventListener("keydown", () => { pointed = false; });
+      form.addEventListener("change", (event) => {
+        if (pointed && event.target.matches("select, input[type=checkbox]")) form.requestSubmit();
+      });
     }
     for (const button of root.querySelectorAll("button[data-copy]")) {
       button.hidden = false;
