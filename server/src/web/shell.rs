@@ -129,7 +129,7 @@ impl Shell {
         self.session.as_ref()?.notice.as_deref()
     }
 
-    /// The navigation.
+    /// The navigation, without what this person is refused.
     pub(crate) fn links(&self) -> Vec<Link> {
         let link = |section: Section| {
             let (name, address) = section.place();
@@ -139,7 +139,9 @@ impl Shell {
                 is_current: section == self.section,
             }
         };
-        Section::LISTED.map(link).into()
+        let may_see = |section: &Section| *section != Section::Keys || self.may_maintain();
+        let seen = Section::LISTED.into_iter().filter(may_see);
+        seen.map(link).collect()
     }
 
     /// Where the style sheet is.
