@@ -1,6 +1,6 @@
 # What people do with this project. `cargo run --release -- serve` needs no target of its own.
 
-.PHONY: test check bench openapi
+.PHONY: test check bench openapi screenshots
 
 ## Every test, on SQLite and on PostgreSQL, and the page in Chromium. Installs what is missing where it may.
 test:
@@ -20,3 +20,9 @@ bench:
 ## Writes openapi/openapi.json from the code.
 openapi:
 	UPDATE_OPENAPI=1 cargo test -p switchover-server --locked openapi
+
+## Pictures of every page, at three widths, light and dark, in target/screenshots.
+screenshots:
+	@.ci/browser
+	cargo build -p switchover-server --locked --features test-clock
+	node server/tests/browser/screenshots.mjs target/debug/switchover

@@ -46,4 +46,17 @@ macro_rules! scenarios {
     };
 }
 
-scenarios!(documentation, signing_in);
+scenarios!(
+    by_keyboard,
+    by_pointer,
+    documentation,
+    empty_house,
+    every_page,
+    hostile_text,
+    live,
+    looking_only,
+    many_routes,
+    shortcuts,
+    signing_in,
+    without_script,
+);

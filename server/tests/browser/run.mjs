@@ -11,7 +11,7 @@ import { startServer } from './lib/server.mjs';
 
 const [scenario, program, pictures = 'target/browser'] = process.argv.slice(2);
 /** Nothing takes so long, in milliseconds, unless it hangs. */
-const TOO_LONG = 120_000;
+const TOO_LONG = 240_000;
 
 const { startBrowser, findChromium } = await import('./lib/chromium.mjs').catch(missing);
 if (!findChromium()) {

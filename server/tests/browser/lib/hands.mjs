@@ -25,8 +25,6 @@ export function keyboard(page) {
 
 /** Does it, and waits for the page that it leads to. */
 async function andThen(page, act) {
-  const there = page.waitForEvent('framenavigated');
-  await act();
-  await there;
+  await Promise.all([page.waitForEvent('framenavigated'), act()]);
   await page.waitForLoadState();
 }

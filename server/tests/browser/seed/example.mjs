@@ -46,10 +46,10 @@ export async function seedExample(server) {
   await cohorts(house);
   await waiting(house);
   await server.hoursPass(24 * 6);
-  await moved(house);
   await exposed(house);
-  await reported(house);
+  await moved(house);
   await halted(house);
+  await reported(house);
 }
 
 function described([key, service, operation, owner]) {
@@ -126,6 +126,10 @@ async function exposed(house) {
   };
   await ramp('raw_blame', 'production');
   await house.server.hoursPass(25);
+  await until('the ramp goes on', async () => {
+    const { setting } = await house.otto.get(at('raw_blame', 'production'));
+    return setting.percent === 25;
+  });
   await ramp('fetch_remote', 'production');
   await house.otto.post(at('fetch_remote', 'production', 'ramp/pause'), { reason: 'a slow disk is being replaced' });
   await house.otto.put(at('user_merge_branch', 'production', 'setting'), { mode: 'ramp', percent: 12.5, reason: 'by hand' });
@@ -172,7 +176,34 @@ async function reported(house) {
   await staging.report([counted('raw_blame', 'new', 120)], { routes: keys.map((route) => ({ route })) });
 }
 
+/** One by a guard, which has seen errors, and two by people. */
 async function halted(house) {
+  const guards = [
+    { name: 'errors', measure: 'error_rate', limit: 0.01, action: 'halt' },
+    { name: 'p99', measure: 'p99_ms', limit: 500, action: 'pause' },
+  ];
+  const policy = { name: 'watched', description: 'Guards watch every call.', gates: { opt_out: [{ gate: 'soak', days: 7 }] }, guards };
+  await house.ada.post('policies', { policy, reason: 'for what many depend on' });
+  for (const key of ['raw_blame', 'write_commit_graph', 'fetch_remote']) {
+    await house.ada.patch(`routes/${key}`, { policy: 'watched', reason: 'many depend on it' });
+  }
+  const sdk = await house.ada.sdk('production', 'jobs');
+  const fleet = new Fleet(sdk, ['jobs-1:80', 'jobs-2:80', 'jobs-3:80', 'jobs-4:80'], 'jobs');
+  await until('a guard halts the route', async () => {
+    await fleet.report([counted('write_commit_graph', 'new', 400, { errors: 90 })]);
+    return (await house.otto.get(at('write_commit_graph', 'production'))).halt;
+  });
   await house.halt('find_all_tags', 'production', 'tags with signatures come back without them: incident 4821');
   await house.halt('create_fork', 'staging', 'forks of forks fail');
+}
+
+/** Looks until it is so. What the server does by itself it does within seconds. */
+async function until(what, isSo) {
+  for (let look = 0; look < 100; look += 1) {
+    if (await isSo()) {
+      return;
+    }
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  throw new Error(`not within ten seconds: ${what}`);
 }

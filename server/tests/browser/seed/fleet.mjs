@@ -7,9 +7,9 @@ function bucket(milliseconds) {
   return octave * 32 + Math.floor(nanoseconds / 2 ** octave);
 }
 
-/** Calls of one path; `slowest` of them in milliseconds, half of them take half of that. */
+/** Calls of one path: the slowest take so many milliseconds, most a quarter of that. */
 export function counted(route, path, calls, { errors = 0, slowest = 20, role = 'authoritative', ...more } = {}) {
-  const quick = Math.floor(calls / 2);
+  const quick = Math.floor(calls * 0.7);
   const tail = Math.ceil(calls / 50);
   const latency = new Map();
   for (const [milliseconds, count] of [[slowest / 4, quick], [slowest / 2, calls - quick - tail], [slowest, tail]]) {

@@ -17,6 +17,7 @@ export async function seedHostile(server) {
   await house.route(LONG, {
     endpoint: `gitaly.${'Very'.repeat(20)}/${'Long'.repeat(25)}`,
     flag: 'GITALY_' + 'X'.repeat(57),
+    operation: 'write',
     owner: UNBROKEN.slice(0, 100),
     description: UNBROKEN + ' ' + RIGHT_TO_LEFT,
     labels: { ['l'.repeat(63)]: 'v'.repeat(63) },
@@ -50,6 +51,10 @@ export async function seedHostile(server) {
   });
   await house.mia.post('releases', { name: '17.5.0-' + 'r'.repeat(50), environment: 'on-prem', reason: SCRIPT });
   await house.mia.post('freezes', { environments: ['production'], reason: SCRIPT + UNBROKEN });
+  await house.otto.put(at(LONG, 'dev', 'mirror'), { read_percent: 0, write_percent: 100, reason: SCRIPT });
+  const sdk = await house.ada.sdk('dev', EMOJI);
+  const { id } = await sdk.post('/sdk/v1/backfills', { instance: 'a', route: LONG, batch: 1_000 });
+  await sdk.post(`/sdk/v1/backfills/${id}`, { instance: 'a', cursor: UNBROKEN, keys: 3, failed: [SCRIPT, UNBROKEN, RIGHT_TO_LEFT] });
   const fleet = new Fleet(await house.ada.sdk('staging', SCRIPT.slice(0, 90)), [SCRIPT.slice(0, 90), EMOJI.slice(0, 20), 'W'.repeat(100)]);
   const routes = [LONG, 'scripted', 'emoji'].map((route) => ({ route, override: false }));
   await fleet.report([counted('scripted', 'old', 1e9), counted('scripted', 'new', 3)], { routes });
