@@ -18,7 +18,9 @@ export function counted(route, path, calls, { errors = 0, slowest = 20, role = '
     }
   }
   const ascending = [...latency].sort(([a], [b]) => a - b);
-  return { route, path, role, calls, errors, latency: ascending, ...more };
+  // By the limit of a guard on the slowest.
+  const slow = [{ limit_ms: 500, trials: calls, violations: slowest > 500 ? tail : 0 }];
+  return { route, path, role, calls, errors, latency: ascending, slow, ...more };
 }
 
 /** Processes of one application in one environment, over the interface for SDKs. */
