@@ -123,3 +123,55 @@ fn row<'a>(page: &'a str, route: &str) -> &'a str {
         .unwrap();
     rest.split_once("</tr>").unwrap().0
 }
+
+#[test]
+fn a_route_is_added_by_a_form() {
+    let app = App::start(Engine::Sqlite);
+    app.page(Who::VIEWER, "/new/route").expect(403);
+    let form = app.page(Who::OPERATOR, "/new/route").expect(200).body;
+    for name in [
+        "endpoint",
+        "operation",
+        "owner",
+        "policy",
+        "start",
+        "requires",
+    ] {
+        assert!(form.contains(&format!("name=\"{name}\"")), "{name}: {form}");
+    }
+    let filled = [
+        ("endpoint", "shop.Cart/Put"),
+        ("operation", "write"),
+        ("owner", "shop & sons"),
+        ("policy", "data_migration"),
+        ("start", "ready"),
+        ("links.runbook", "not an address"),
+    ];
+    let refused = app
+        .submit(Who::OPERATOR, "/new/route", &filled)
+        .expect(422)
+        .body;
+    assert!(refused.contains("value=\"shop &#38; sons\""), "{refused}");
+    assert!(refused.contains("not an address"), "{refused}");
+    let filled = &filled[..5];
+    let made = app.submit(Who::OPERATOR, "/new/route", filled).expect(303);
+    assert_eq!(made.header("location"), Some("/routes/put"));
+    let route = app.get("routes/put").expect(200).json();
+    assert_eq!(route["operation"], "write");
+    assert_eq!(route["owner"], "shop & sons");
+    assert_eq!(route["rollouts"].as_array().unwrap().len(), 4);
+    // The key is taken now; what was typed is still there.
+    let again = app
+        .submit(Who::OPERATOR, "/new/route", filled)
+        .expect(409)
+        .body;
+    assert!(again.contains("shop.Cart/Put"), "{again}");
+    let later = [
+        ("endpoint", "shop.Cart/Get"),
+        ("operation", "read"),
+        ("owner", "shop"),
+        ("start", "analysis"),
+    ];
+    app.submit(Who::OPERATOR, "/new/route", &later).expect(303);
+    assert_eq!(app.get("routes/get").expect(200).json()["ready"], false);
+}

@@ -13,7 +13,7 @@ use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::guard::GuardState;
 use crate::http::App;
 use crate::http::extract::{Query, Viewer};
-use crate::service::{Board, BoardCell, BoardRow};
+use crate::service::{Board, BoardCell, BoardRow, Failure, Services};
 use crate::store::RouteFilter;
 use crate::web::paging::query;
 use crate::web::words::{SplitBar, StageMark, count};
@@ -146,13 +146,7 @@ pub(crate) async fn show(
     let asked = asked.0;
     let filter = asked.filter();
     let (board, policies) = app
-        .blocking(move |services| {
-            let policies = services.policies()?;
-            let names = policies.iter().map(|policy| policy.policy.name.to_string());
-            let mut names: Vec<String> = names.collect();
-            names.dedup();
-            Ok((services.board(&filter, ROUTES)?, names))
-        })
+        .blocking(move |services| Ok((services.board(&filter, ROUTES)?, policy_names(services)?)))
         .await?;
     let last = board.rows.last().filter(|_| board.has_more);
     let page = BoardPage {
@@ -164,6 +158,15 @@ pub(crate) async fn show(
         policies,
     };
     answer(&request, StatusCode::OK, &page)
+}
+
+/// The names of all policies, in order.
+pub(crate) fn policy_names(services: &Services) -> Result<Vec<String>, Failure> {
+    let policies = services.policies()?;
+    let names = policies.iter().map(|policy| policy.policy.name.to_string());
+    let mut names: Vec<String> = names.collect();
+    names.dedup();
+    Ok(names)
 }
 
 fn lines(board: &Board) -> Vec<CountLine> {

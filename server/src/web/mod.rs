@@ -19,6 +19,7 @@ mod form;
 mod freezes;
 mod keys;
 mod live;
+mod new_route;
 mod paging;
 mod policies;
 mod ramp_groups;
@@ -62,6 +63,8 @@ pub(crate) fn serve(config: &mut ServiceConfig) {
         .service(sign_in::leave)
         .service(live::stream)
         .service(board::show)
+        .service(new_route::ask)
+        .service(new_route::create)
         .configure(actions::serve)
         .configure(route::serve)
         .configure(serve_lists);
