@@ -22,13 +22,18 @@
 
   const swap = (now, next) => {
     if (now.isEqualNode(next) || isInUse(now)) return;
+    if (content(now) === content(next)) {
+      // Times move on by themselves. Everything else stays, so that a click cannot fall between.
+      const times = next.querySelectorAll("time");
+      now.querySelectorAll("time").forEach((time, at) => { time.textContent = times[at].textContent; });
+      return;
+    }
     const open = [...now.querySelectorAll("details[open][id]")].map((each) => each.id);
     const focused = now.contains(document.activeElement) ? document.activeElement : null;
     const mark = focused && (focused.id || focused.getAttribute("href"));
     const fresh = document.importNode(next, true);
     for (const id of open) fresh.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
-    // Times move on by themselves; only what else differs is shown as changed.
-    if (withoutTimes(now) !== withoutTimes(next)) fresh.classList.add("changed");
+    fresh.classList.add("changed");
     now.replaceWith(fresh);
     enhance(fresh);
     if (mark) {
@@ -36,10 +41,12 @@
     }
   };
 
-  const withoutTimes = (region) => {
+  // What a region says, apart from how long ago that was, and from the names of forms.
+  const content = (region) => {
     const copy = region.cloneNode(true);
-    copy.classList.remove("changed");
-    for (const time of copy.querySelectorAll("time, input[name=once]")) time.remove();
+    for (const time of copy.querySelectorAll("time")) time.textContent = "";
+    for (const once of copy.querySelectorAll("input[name=once]")) once.remove();
+    for (const open of copy.querySelectorAll("details[open]")) open.removeAttribute("open");
     return copy.innerHTML;
   };
 
