@@ -26,10 +26,8 @@ impl<'a> Person<'a> {
             .send()
             .expect(303);
         let cookies = reply.headers.get_all("set-cookie").iter();
-        let cookies = cookies.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
-        let session = cookies
-            .filter(|cookie| cookie.starts_with("switchover_session="))
-            .next_back();
+        let mut cookies = cookies.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+        let session = cookies.rfind(|cookie| cookie.starts_with("switchover_session="));
         Person {
             app,
             cookie: session.expect("a session").to_owned(),
