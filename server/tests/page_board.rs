@@ -43,9 +43,10 @@ fn a_board_shows_every_route_in_every_environment(engine: Engine) {
     assert!(row.contains("12.5 %"), "{row}");
     assert_eq!(
         row.matches("halted").count(),
-        2,
-        "a class and a word: {row}"
+        3,
+        "where, and a class and a word: {row}"
     );
+    assert!(row.contains("halted in staging"), "{row}");
     assert!(page.contains("1 halted"), "{page}");
     assert!(
         page.contains("&#60;b&#62;R&#38;D&#60;/b&#62;") && !page.contains("<b>R&D"),

@@ -199,7 +199,7 @@ fn a_ramp_that_runs_waits_and_is_paused(engine: Engine) {
     says(part(&html, "ramp"), "10 % for 1h");
     says(
         part(&html, "ramp"),
-        "unless a guard or a freeze holds it back",
+        "unless a freeze holds it back. Its policy has no guards",
     );
     says(part(&html, "now"), "10 % of the keys may take the new path");
 

@@ -199,7 +199,12 @@ impl Effect {
             share,
             included: apart(&was.include, &is.include),
             excluded: apart(&was.exclude, &is.exclude),
-            callers: callers(before, after, spec, kind),
+            // What required routes decide for these callers, this route does not know.
+            callers: if spec.requires.is_empty() {
+                callers(before, after, spec, kind)
+            } else {
+                BTreeMap::new()
+            },
             moving: lately.and_then(|lately| moving(share, lately)),
             processes: lately.map(|lately| lately.processes),
             setting: Turn {

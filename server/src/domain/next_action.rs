@@ -93,6 +93,8 @@ pub enum Next {
     StartRamp {
         /// The share of its first step.
         first: Option<Percent>,
+        /// The change freeze that it has to wait for.
+        frozen: Option<String>,
     },
     /// Its ramp is paused.
     ResumeRamp {
@@ -248,7 +250,8 @@ fn ramping(rollout: &Rollout, facts: &Facts, outlook: Option<&Outlook>) -> Optio
     let operator = By::Person(Role::Operator);
     if let RampState::Ready { by_itself: false } = ramp.state {
         let first = ramp.steps.first().map(|step| step.percent);
-        return Some(NextAction::new(Next::StartRamp { first }, operator));
+        let frozen = facts.freezes.first().map(|freeze| freeze.described());
+        return Some(NextAction::new(Next::StartRamp { first, frozen }, operator));
     }
     if let RampState::Paused { by, reason, .. } = &ramp.state {
         let what = Next::ResumeRamp {

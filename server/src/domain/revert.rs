@@ -9,7 +9,7 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::exposure::Cohort;
 use crate::domain::lifecycle::Command;
 use crate::domain::ramp::Ramp;
-use crate::domain::rollout::{AcceptanceWindow, Mirroring, Rollout};
+use crate::domain::rollout::{AcceptanceWindow, Halt, Mirroring, Rollout};
 
 /// The command that would undo an entry of the record, as the rollout is now.
 ///
@@ -24,10 +24,7 @@ pub fn undoing(entry: &AuditEntry, now: &Rollout) -> Result<Command, String> {
     match entry.action.as_str() {
         "promote" | "break_glass_promote" => promoted(entry, now),
         "demote" | "break_glass_demote" => demoted(entry, now),
-        "halt" => match now.halt {
-            Some(_) => Ok(Command::Resume),
-            None => Err("it has been resumed since".to_owned()),
-        },
+        "halt" => halted(entry, now),
         "resume" => match now.halt {
             None => Ok(Command::Halt),
             Some(_) => Err("it is halted already".to_owned()),
@@ -38,7 +35,7 @@ pub fn undoing(entry: &AuditEntry, now: &Rollout) -> Result<Command, String> {
         "acceptance_open" => opened(entry, now),
         "acceptance_close" => Err("a window that is closed stays closed: open another".to_owned()),
         "ramp_plan" => planned(entry, now),
-        "ramp_pause" => paused(now),
+        "ramp_pause" => paused(entry, now),
         "ramp_resume" => resumed(now),
         "ramp_finish" => Err("the end of a ramp moves no key: there is nothing to undo".to_owned()),
         "flip_hold" | "flip_abandoned" => {
@@ -149,9 +146,24 @@ fn planned(entry: &AuditEntry, now: &Rollout) -> Result<Command, String> {
     }
 }
 
-fn paused(now: &Rollout) -> Result<Command, String> {
-    match &now.ramp {
-        Some(ramp) if ramp.name() == "paused" => Ok(Command::ResumeRamp),
+fn halted(entry: &AuditEntry, now: &Rollout) -> Result<Command, String> {
+    let to: Option<Halt> = field(&entry.after, "halt")?;
+    match (&now.halt, &to) {
+        (None, _) => Err("it has been resumed since".to_owned()),
+        (Some(now), Some(then)) if now.at == then.at => Ok(Command::Resume),
+        (Some(now), _) => Err(format!("it was halted anew since, by {}", now.by)),
+    }
+}
+
+fn paused(entry: &AuditEntry, now: &Rollout) -> Result<Command, String> {
+    let to: Option<Ramp> = field(&entry.after, "ramp")?;
+    match (&now.ramp, to) {
+        (Some(ramp), Some(then)) if ramp.name() == "paused" && ramp.state == then.state => {
+            Ok(Command::ResumeRamp)
+        }
+        (Some(ramp), _) if ramp.name() == "paused" => {
+            Err("the ramp was paused anew since".to_owned())
+        }
         _ => Err("the ramp is not paused any more".to_owned()),
     }
 }

@@ -99,33 +99,46 @@ impl Services {
         board.is_heard = heard.is_some();
         let heard = heard.unwrap_or_default();
         let second = self.now().timestamp();
-        for route in routes {
+        let (mut plain, mut doubled) = (BTreeMap::new(), Vec::new());
+        for route in &routes {
             let guards = guards.get(&route.spec.key).map_or(&[][..], Vec::as_slice);
-            let mut cells = Vec::with_capacity(board.environments.len());
             for environment in &board.environments {
                 let place = (environment.key.clone(), route.spec.key.clone());
-                let Some(rollout) = rollouts.remove(&place) else {
-                    cells.push(None);
+                let (Some(published), true) = (published.get(&place), board.is_heard) else {
                     continue;
                 };
-                let mut answers = match published.get(&place) {
-                    Some(published) if board.is_heard => {
-                        let nothing = Watched::default();
-                        let watched = heard.watched.get(&place).unwrap_or(&nothing);
-                        watched.answers(*published, guards, second)
-                    }
-                    _ => Vec::new(),
-                };
-                if rollout.is_doubled(&route) {
-                    let (environment, route) = place.clone();
-                    answers = self.with_record(&Target { route, environment }, answers);
+                let nothing = Watched::default();
+                let watched = heard.watched.get(&place).unwrap_or(&nothing);
+                let answers = watched.answers(*published, guards, second);
+                let rollout = rollouts.get(&place);
+                if rollout.is_some_and(|rollout| rollout.is_doubled(route)) {
+                    let (environment, route) = place;
+                    doubled.push((Target { route, environment }, answers));
+                } else {
+                    plain.insert(place, answers);
                 }
-                cells.push(Some(BoardCell {
+            }
+        }
+        // Some of what guards on rows ask is on record, and not reported.
+        self.all_with_record(&mut doubled);
+        let mut answers = plain;
+        answers.extend(
+            doubled
+                .into_iter()
+                .map(|(target, answers)| ((target.environment, target.route), answers)),
+        );
+        for route in routes {
+            let cells = board.environments.iter().map(|environment| {
+                let place = (environment.key.clone(), route.spec.key.clone());
+                let rollout = rollouts.remove(&place)?;
+                let answers = answers.get(&place).map_or(&[][..], Vec::as_slice);
+                Some(BoardCell {
                     rollout,
                     guards: worst(answers.iter().map(|answer| answer.state)),
                     split: heard.splits.get(&place).copied().unwrap_or_default(),
-                }));
-            }
+                })
+            });
+            let cells = cells.collect();
             board.rows.push(BoardRow { route, cells });
         }
         Ok(board)

@@ -94,15 +94,25 @@ impl Services {
     /// What guards answer, with the answers of those that go by what is on record: no caller reports
     /// call by call whether rows are equal. Those stay `insufficient` where that cannot be read.
     #[must_use]
-    pub fn with_record(&self, target: &Target, mut answers: Vec<GuardReport>) -> Vec<GuardReport> {
+    pub fn with_record(&self, target: &Target, answers: Vec<GuardReport>) -> Vec<GuardReport> {
+        let mut asked = [(target.clone(), answers)];
+        self.all_with_record(&mut asked);
+        let [(_, answers)] = asked;
+        answers
+    }
+
+    /// [`Services::with_record`] of many rollouts, in one look at the record.
+    pub(super) fn all_with_record(&self, asked: &mut [(Target, Vec<GuardReport>)]) {
         let now = self.now();
-        let read = self
-            .store
-            .read_first(|tx| answer_by_record(tx, target, &mut answers, now));
+        let read = self.store.read_first::<_, StoreError>(|tx| {
+            for (target, answers) in asked.iter_mut() {
+                answer_by_record(tx, target, answers, now)?;
+            }
+            Ok(())
+        });
         if let Err(error) = read {
             tracing::warn!(%error, "guards cannot be asked what is on record");
         }
-        answers
     }
 
     /// Does what a guard is there for, as `guard:NAME`, once in an epoch, with the numbers on record.

@@ -119,6 +119,19 @@ impl BoardPage {
         SplitBar::of(cell.split.new, cell.split.old)
     }
 
+    /// Where it is halted, for who does not see every column.
+    fn halted_in(&self, row: &BoardRow) -> Option<String> {
+        let both = row.cells.iter().zip(&self.board.environments);
+        let halted = both.filter(|(cell, _)| {
+            cell.as_ref()
+                .is_some_and(|cell| cell.rollout.halt.is_some())
+        });
+        let names: Vec<&str> = halted
+            .map(|(_, environment)| environment.key.as_str())
+            .collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
     fn phase(&self, row: &BoardRow) -> String {
         row.route.at().join(", ").replace('_', " ")
     }

@@ -14,7 +14,7 @@ use crate::http::error::Problem;
 use crate::http::extract::{Operator, Viewer, in_path};
 use crate::http::respond::empty_receipt;
 use crate::http::rollouts::read_reason;
-use crate::service::{CohortView, cohort_tag};
+use crate::service::{CohortView, Failure, Services, cohort_tag};
 use crate::web::fields::Fields;
 use crate::web::form::{Form, Input};
 use crate::web::session::Session;
@@ -91,7 +91,7 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, Trouble> {
     let asked = NewCohortBody {
         name: sent.fields.get("name").to_owned(),
-        keys: sent.fields.lines("keys"),
+        keys: sent.fields.keys("keys"),
         description: sent.fields.get("description").to_owned(),
         reason: sent.fields.get("reason").to_owned(),
     };
@@ -121,12 +121,12 @@ pub(crate) async fn ask_to_change(
     signed: Signed<Operator>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Trouble> {
-    let view = found(&app, &request).await?;
+    let (view, guarded) = found_and_guarded(&app, &request).await?;
     let keys: Vec<&str> = view.cohort.keys.iter().map(AsRef::as_ref).collect();
     let first = Fields::default()
         .with("keys", keys.join("\n"))
         .with("description", view.cohort.description.clone());
-    change_form(&view).show(&request, shell(&app, &signed.session), &first)
+    change_form(&view, guarded).show(&request, shell(&app, &signed.session), &first)
 }
 
 #[post("/cohorts/{cohort}/change")]
@@ -137,15 +137,21 @@ pub(crate) async fn change(
 ) -> Result<HttpResponse, Trouble> {
     let name: Name = in_path(&request, "cohort", "cohort")?;
     let asked = CohortPatchBody {
-        keys: sent.fields.lines("keys"),
+        keys: sent.fields.keys("keys"),
         description: Some(sent.fields.get("description").to_owned()),
         reason: sent.fields.get("reason").to_owned(),
     };
     let ctx = sent.ctx;
     let to = format!("{LIST}/{name}");
+    let typed = sent.fields.get("confirm") == name.as_str();
     let changed = app
         .blocking(move |services| {
             let (patch, reason) = asked.read()?;
+            if !typed && is_guarded(services, &services.cohort(&name)?)? {
+                let detail =
+                    "type the cohort's name: users outside the team feel its change at once";
+                return Err(Failure::invalid("confirm", detail));
+            }
             services.put_cohort(&ctx, &name, &patch, &reason, &|_| empty_receipt())
         })
         .await;
@@ -156,7 +162,8 @@ pub(crate) async fn change(
             "The cohort is changed, and with it every rollout that uses it.",
         )),
         Err(problem) => {
-            let form = change_form(&found(&app, &request).await?);
+            let (view, guarded) = found_and_guarded(&app, &request).await?;
+            let form = change_form(&view, guarded);
             form.refuse(&request, shell(&app, &sent.session), &sent.fields, problem)
         }
     }
@@ -203,9 +210,34 @@ async fn found(app: &Arc<App>, request: &HttpRequest) -> Result<CohortView, Prob
     app.blocking(move |services| services.cohort(&name)).await
 }
 
+async fn found_and_guarded(
+    app: &Arc<App>,
+    request: &HttpRequest,
+) -> Result<(CohortView, bool), Problem> {
+    let name: Name = in_path(request, "cohort", "cohort")?;
+    app.blocking(move |services| {
+        let view = services.cohort(&name)?;
+        let guarded = is_guarded(services, &view)?;
+        Ok((view, guarded))
+    })
+    .await
+}
+
+/// Whether it is used where people who are not in the team feel a change.
+fn is_guarded(services: &Services, view: &CohortView) -> Result<bool, Failure> {
+    let environments = services.environments()?;
+    let mut guarded = environments
+        .iter()
+        .filter(|(environment, _)| environment.is_guarded());
+    Ok(guarded.any(|(environment, _)| {
+        let mut users = view.used_by.iter();
+        users.any(|user| user.environment == environment.key)
+    }))
+}
+
 fn keys() -> Input {
     Input::lines("keys", "Keys", 10)
-        .hint("One a line; at most 1,000, of 1 to 256 bytes each.")
+        .hint("One a line; at most 1,000, of 1 to 256 bytes each, and 64 KiB in all.")
         .optional()
 }
 
@@ -225,14 +257,14 @@ fn new_form() -> Form {
         .asks(Input::reason())
 }
 
-fn change_form(view: &CohortView) -> Form {
+fn change_form(view: &CohortView, is_guarded: bool) -> Form {
     let name = &view.cohort.name;
     let used = match view.used_by.len() {
         0 => "No rollout uses it now.".to_owned(),
         1 => "One rollout uses it, and is published anew.".to_owned(),
         many => format!("{many} rollouts use it, and are published anew."),
     };
-    Form::new(
+    let form = Form::new(
         format!("Change {name}"),
         format!("{LIST}/{name}/change"),
         format!("{LIST}/{name}"),
@@ -244,7 +276,14 @@ fn change_form(view: &CohortView) -> Form {
     .of(cohort_tag(&view.cohort))
     .asks(keys().hint("They replace those that it has. One a line; at most 1,000."))
     .asks(description())
-    .asks(Input::reason())
+    .asks(Input::reason());
+    if is_guarded {
+        form.asks(Input::line("confirm", "Type the cohort's name to go on").hint(
+            "It is used in production or on premises, where keys that join or leave it take another path at once.",
+        ))
+    } else {
+        form
+    }
 }
 
 fn delete_form(view: &CohortView) -> Form {

@@ -54,7 +54,17 @@ impl Fields {
         self.some(name).is_some()
     }
 
-    /// The lines of a field that are not empty.
+    /// The lines of a field that are not empty, with the blanks around them: a key may have some.
+    pub(crate) fn keys(&self, name: &str) -> Vec<String> {
+        let named = self.0.iter().filter(|(field, _)| field == name);
+        let lines = named.flat_map(|(_, value)| value.lines());
+        lines
+            .filter(|line| !line.trim().is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The lines of a field that are not empty, without the blanks around them.
     pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         let lines = self.get(name).lines().map(str::trim);
         lines
@@ -134,6 +144,10 @@ mod tests {
         assert_eq!(fields.get("a"), "1");
         assert_eq!(fields.all("a").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(fields.lines("b"), ["x", "y"]);
+        assert_eq!(
+            Fields::read(b"k=%20a%20%0D%0A%0D%0Ab").keys("k"),
+            [" a ", "b"]
+        );
         assert_eq!(fields.some("c"), None);
         assert_eq!(fields.get("é"), "🚀");
         assert!(!fields.is_set("d"));

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::person::{Filled, Person};
 use super::{dev, says};
-use crate::support::{App, Engine, Who};
+use crate::support::{App, Engine, Who, at};
 
 #[test]
 fn a_ramp_is_planned_started_paused_and_resumed() {
@@ -102,4 +102,57 @@ fn only_an_admin_is_shown_the_glass() {
     ada.does(&dev("promote"), &fields).expect(303);
     let history = app.get("routes/a/history").expect(200).body;
     assert!(history.contains("break_glass_promote"), "{history}");
+}
+
+#[test]
+fn a_page_that_was_open_all_the_time_halts_again() {
+    let app = App::start(Engine::Sqlite);
+    app.route("a");
+    app.bring("a", &["dev"], "opt_in");
+    let otto = Person::signed_in(&app, Who::OPERATOR);
+    let halt = otto.form(&dev("halt")).with("reason", "it fails");
+    otto.send(&halt).expect(303);
+    app.post(
+        Who::OPERATOR,
+        &at("a", "dev", "resume"),
+        &json!({ "reason": "mended" }),
+    )
+    .expect(200);
+    // The same form, name and all: a halt is never answered from memory.
+    otto.send(&halt).expect(303);
+    assert_eq!(app.rollout("a", "dev")["halted"], true);
+    otto.send(&halt.with("reason", "it fails still"))
+        .expect(303);
+    // Whoever sends an address to somebody else does not speak for them.
+    let sent = otto.form(&dev("halt?reason=of+another&accept_loss=1"));
+    assert_eq!(sent.get("reason"), "halted by hand");
+}
+
+#[test]
+fn nothing_is_changed_of_a_route_that_is_retired() {
+    let app = App::start(Engine::Sqlite);
+    app.route("a");
+    let everywhere = ["dev", "staging", "production", "on-prem"];
+    app.bring("a", &everywhere, "mandatory");
+    app.post(Who::ADMIN, "routes/a/retire", &json!({ "reason": "over" }))
+        .expect(200);
+    let ada = Person::signed_in(&app, Who::ADMIN);
+    for form in ["promote", "demote", "halt", "setting"] {
+        says(&ada.get(&dev(form)).expect(409), "retired");
+    }
+    let page = ada.get("/routes/a").expect(200).body;
+    assert!(!page.contains("/revert/"), "{page}");
+}
+
+#[test]
+fn on_premises_the_name_is_typed_too() {
+    let app = App::start(Engine::Sqlite);
+    app.route("a");
+    app.bring("a", &["dev", "staging", "production"], "opt_in");
+    let mia = Person::signed_in(&app, Who::MAINTAINER);
+    let form = mia
+        .form("/routes/a/environments/on-prem/promote")
+        .with("reason", "x");
+    let shown = mia.send(&form.with("step", "preview")).expect(200);
+    assert!(Filled::of(&shown).has("confirm"), "{}", shown.body);
 }

@@ -322,3 +322,41 @@ fn a_key_is_shown_once_and_revoked_for_good() {
     let reply = app.page(leaver, "/").expect(303);
     assert!(reply.header("location").unwrap().contains("ended=1"));
 }
+
+#[test]
+fn keys_keep_their_blanks_and_production_asks_for_the_name() {
+    let app = App::start(Engine::Sqlite);
+    app.route("a");
+    let keys = "keys";
+    let made = [
+        ("name", "vip"),
+        (keys, " lead\r\ntrail \r\nplain"),
+        ("reason", "x"),
+    ];
+    app.submit(Who::OPERATOR, "/new/cohort", &made).expect(303);
+    let kept = json!([" lead", "plain", "trail "]);
+    assert_eq!(app.get("cohorts/vip").expect(200).json()["keys"], kept);
+    let change = "/cohorts/vip/change";
+    let described = [
+        ("description", "d"),
+        (keys, " lead\r\ntrail \r\nplain"),
+        ("reason", "x"),
+    ];
+    app.submit(Who::OPERATOR, change, &described).expect(303);
+    assert_eq!(app.get("cohorts/vip").expect(200).json()["keys"], kept);
+
+    app.bring("a", &["dev", "staging", "production"], "opt_in");
+    let uses = json!({
+        "include": [], "exclude": [], "include_cohorts": ["vip"], "reason": "x",
+    });
+    let place = crate::support::at("a", "production", "cohorts");
+    app.put(Who::MAINTAINER, &place, &uses).expect(200);
+    let refused = app
+        .submit(Who::OPERATOR, change, &described)
+        .expect(422)
+        .body;
+    assert!(refused.contains("type the cohort&#39;s name"), "{refused}");
+    let mut typed = described.to_vec();
+    typed.push(("confirm", "vip"));
+    app.submit(Who::OPERATOR, change, &typed).expect(303);
+}

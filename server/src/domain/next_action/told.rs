@@ -61,10 +61,16 @@ impl Next {
             Next::Mend { guard, .. } => {
                 format!("look at guard {guard}, which is in breach: nothing is exposed further")
             }
-            Next::StartRamp { first } => match first {
-                Some(first) => format!("start the ramp, at {first}"),
-                None => "start the ramp".to_owned(),
-            },
+            Next::StartRamp { first, frozen } => {
+                let start = match first {
+                    Some(first) => format!("start the ramp, at {first}"),
+                    None => "start the ramp".to_owned(),
+                };
+                match frozen {
+                    None => start,
+                    Some(freeze) => format!("{start}, once this is over: {freeze}"),
+                }
+            }
             Next::ResumeRamp { by, .. } => format!("resume the ramp, which {by} paused"),
             Next::Ramp { to, at, held_back } => ramp_told(*to, *at, held_back),
             Next::SwitchOn { since } => format!(

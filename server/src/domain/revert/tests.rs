@@ -1,3 +1,4 @@
+use chrono::Duration;
 use serde_json::json;
 use switchover::{Mirror, Percent};
 
@@ -107,6 +108,11 @@ fn what_was_built_upon_is_not_undone() {
     assert_eq!(why, "the setting has changed since");
     let why = undoing(&halted, &world.rollout).unwrap_err();
     assert_eq!(why, "it has been resumed since");
+    world.facts.now += Duration::minutes(1);
+    recorded(&mut world, Command::Halt);
+    let why = undoing(&halted, &world.rollout).unwrap_err();
+    assert!(why.starts_with("it was halted anew since"), "{why}");
+    recorded(&mut world, Command::Resume);
     let promoted = recorded(
         &mut world,
         Command::Promote {

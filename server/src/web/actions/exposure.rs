@@ -109,8 +109,8 @@ impl Form for Cohorts {
 
     fn order(scene: &OnRollout, fields: &Fields) -> Result<Order, Failure> {
         let body: CohortsRequest = Said::of(fields)
-            .lines("include")
-            .lines("exclude")
+            .keys("include")
+            .keys("exclude")
             .names("include_cohorts")
             .names("exclude_cohorts")
             .text("reason")
@@ -190,7 +190,7 @@ impl Form for OpenWindow {
         let body: AcceptanceRequest = Said::of(fields)
             .moment("until")
             .number("percent")
-            .lines("cohort")
+            .keys("cohort")
             .text("reason")
             .read()?;
         Ok(Order::Change(body.read(scene.target.clone())?))

@@ -105,6 +105,11 @@ impl Move {
         }
     }
 
+    /// Whether it must not wait, and is done as often as it is asked for.
+    pub(super) fn is_urgent(&self) -> bool {
+        matches!(self, Move::Change(change) if change.command.is_urgent())
+    }
+
     /// Whether it can only make things safer, so that nobody has to type a name for it. What cannot
     /// be tried out is judged by what it is.
     pub(super) fn is_safe(&self, seen: Option<&Changed>, accepts_loss: bool) -> bool {

@@ -4,6 +4,7 @@ use switchover::Stage;
 
 use crate::domain::evidence::EvidenceKind;
 use crate::domain::external::ExternalName;
+use crate::domain::gate::GateReport;
 use crate::http::approvals::NewApprovalBody;
 use crate::http::evidence::NewEvidenceBody;
 use crate::http::externals::NewConfirmationBody;
@@ -14,7 +15,7 @@ use crate::web::actions::control::{Choice, Control};
 use crate::web::actions::form::{Form, Order, deed, noted};
 use crate::web::actions::said::Said;
 use crate::web::actions::scene::{OnRollout, OnRoute, Scene as _};
-use crate::web::actions::stages::choice;
+use crate::web::actions::stages::{Promote, choice};
 use crate::web::fields::Fields;
 use crate::web::words::stage_name;
 
@@ -45,6 +46,10 @@ impl Form for Approve {
         ])
     }
 
+    fn gates(scene: &OnRollout, services: &Services) -> Result<Vec<GateReport>, Failure> {
+        Promote::gates(scene, services)
+    }
+
     fn order(scene: &OnRollout, fields: &Fields) -> Result<Order, Failure> {
         let body: NewApprovalBody = Said::of(fields).choice("to").text("comment").read()?;
         let (to, comment) = body.read()?;
@@ -52,7 +57,7 @@ impl Form for Approve {
         Ok(deed(move |services, ctx| {
             services.approve(ctx, &target, to, &comment, &|_| {
                 noted(format!(
-                    "{title}: the promotion to {} is approved.",
+                    "{title}: the promotion to {} is approved, for everybody but you.",
                     stage_name(to)
                 ))
             })

@@ -106,7 +106,7 @@ fn lines(changed: &Changed, effect: &Effect, spec: &RouteSpec) -> Vec<Line> {
     }
     let share = effect.share;
     say(
-        "Keys on the new path".to_owned(),
+        "Keys that may take the new path".to_owned(),
         share.told(|it| it.to_string()),
     );
     if effect.setting.is_change() {

@@ -104,10 +104,10 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// One item a line.
-    pub(super) fn lines(self, name: &str) -> Said<'a> {
-        let lines = json!(self.fields.lines(name));
-        self.put(name, lines)
+    /// The keys in a field, one a line, as they are.
+    pub(super) fn keys(self, name: &str) -> Said<'a> {
+        let keys = json!(self.fields.keys(name));
+        self.put(name, keys)
     }
 
     /// The names that are chosen, written with blanks or commas between.

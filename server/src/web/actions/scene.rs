@@ -7,6 +7,7 @@ use switchover::RouteKey;
 use crate::domain::actor::{Actor, Role};
 use crate::domain::environment::Environment;
 use crate::domain::loss::LossRisk;
+use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Operation;
 use crate::http::error::Problem;
@@ -107,7 +108,7 @@ impl Scene for OnRollout {
 
     fn load(services: &Services, actor: &Actor, target: Target) -> Result<OnRollout, Failure> {
         let seen = services.rollout(&target)?;
-        let found = services.route(&target.route)?;
+        let found = not_retired(services.route(&target.route)?)?;
         let risk = match found.route.spec.operation {
             Operation::Write => services.going_back(&target)?.risk,
             Operation::Read | Operation::Call => LossRisk::None,
@@ -140,7 +141,7 @@ impl Scene for OnRollout {
     }
 
     fn is_production(&self) -> bool {
-        self.environment().production
+        self.environment().is_guarded()
     }
 
     fn tag(&self) -> &str {
@@ -149,6 +150,14 @@ impl Scene for OnRollout {
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         told::state(self.rollout(), self.environment(), self.now)
+    }
+}
+
+/// Nothing is changed of a route that is retired.
+fn not_retired(found: RouteWithRollouts) -> Result<RouteWithRollouts, Failure> {
+    match found.route.retired_at {
+        None => Ok(found),
+        Some(_) => Err(Failure::Refused(Refusal::Retired(found.route.spec.key))),
     }
 }
 
@@ -170,7 +179,7 @@ impl Scene for OnRoute {
 
     fn load(services: &Services, _: &Actor, key: RouteKey) -> Result<OnRoute, Failure> {
         Ok(OnRoute {
-            found: services.route(&key)?,
+            found: not_retired(services.route(&key)?)?,
             runbook: match services.runbook(&key) {
                 Err(Failure::Missing(_)) => None,
                 kept => Some(kept?),
@@ -196,7 +205,7 @@ impl Scene for OnRoute {
 
     fn is_production(&self) -> bool {
         let mut rollouts = self.found.rollouts.iter();
-        rollouts.any(|(_, environment)| environment.production)
+        rollouts.any(|(_, environment)| environment.is_guarded())
     }
 
     fn tag(&self) -> &str {

@@ -21,6 +21,9 @@ use crate::web::actions::scene::Scene;
 use crate::web::fields::{Fields, Submitted};
 use crate::web::{Section, Shell, Signed, Trouble, answer, done};
 
+/// Fields that nobody fills in for somebody else.
+const PERSONAL: [&str; 4] = ["reason", "accept_loss", "break_glass", "confirm"];
+
 /// What became of a form that was sent.
 enum Outcome {
     /// It was carried out: where to go, and what to say there.
@@ -90,7 +93,11 @@ fn first<F: Form>(
             fields = undoing;
         }
     }
-    for control in &controls {
+    // An address fills in what is to be done. What it costs, and why, a person says.
+    let filled_in = controls
+        .iter()
+        .filter(|control| !PERSONAL.contains(&control.name));
+    for control in filled_in {
         if let Some(value) = asked.some(control.name) {
             fields = fields.with(control.name, value);
         }
@@ -161,7 +168,12 @@ impl<'a, F: Form> Sent<'a, F> {
     }
 
     /// Tries a change of a rollout out; or makes it, where it is what was tried out.
-    fn moved(self, change: &Move) -> Result<Outcome, Failure> {
+    fn moved(mut self, change: &Move) -> Result<Outcome, Failure> {
+        if change.is_urgent() {
+            // A page that has been open for long sends the same form again, and means it again: what
+            // was answered to the first time must not be taken for what is so now.
+            self.ctx.idempotency = None;
+        }
         let is_order = self.fields.get("step") == "apply";
         if !F::IS_TRIED {
             return match change.make(self.services, &self.ctx) {

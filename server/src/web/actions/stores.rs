@@ -124,7 +124,7 @@ impl Form for SettleRepairs {
         let said = Said::of(fields).choice("action").tick("all").text("reason");
         let said = match fields.lines("keys").is_empty() {
             true => said,
-            false => said.lines("keys"),
+            false => said.keys("keys"),
         };
         let settle = said.read::<SettleBody>()?.read()?;
         let (target, title) = (scene.target.clone(), scene.title());

@@ -23,8 +23,8 @@ impl Form for Halt {
 
     const SLUG: &'static str = "halt";
     const TITLE: &'static str = "Halt";
-    const MEANS: &'static str =
-        "Everything takes the old path, at once, until somebody resumes it.";
+    const MEANS: &'static str = "Everything takes the old path, at once, until somebody resumes it. Installations of others hear of \
+         it with their next release.";
     const IS_DANGER: bool = true;
     const IS_TRIED: bool = false;
 

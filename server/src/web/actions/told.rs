@@ -23,7 +23,10 @@ pub(super) fn state(
             format!("{}, for {since}", stage_name(rollout.stage)),
         ),
         ("Setting", setting_name(rollout.setting)),
-        ("Keys on the new path", exposure.share.to_string()),
+        (
+            "Keys that may take the new path",
+            exposure.share.to_string(),
+        ),
     ];
     if let Some(halt) = &rollout.halt {
         let since = span(now - halt.at);

@@ -10,6 +10,7 @@
   let reading = false;
   let again = false;
   let timer = 0;
+  let failures = 0;
 
   // A region is left alone while somebody is in it, or has opened or typed something there.
   const isInUse = (region) =>
@@ -60,45 +61,86 @@
         say("Your session has ended: load the page again to sign in.");
         return;
       }
-      if (!answer.ok) return;
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      failures = 0;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const region of document.querySelectorAll("[data-live][id]")) {
         const next = page.getElementById(region.id);
         if (next) swap(region, next);
       }
     } catch {
-      say("The server is not there; trying again.");
+      failures += 1;
+      say("Not up to date: the server does not answer; trying again.");
+      soon(Math.min(30000, 1000 * 2 ** failures));
     } finally {
       reading = false;
       if (again) { again = false; soon(); }
     }
   };
 
-  // Changes come in bursts: one look for all of them.
-  const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, 150); };
+  // Changes come in bursts: one look for all of them; and not everybody's at the same moment.
+  const soon = (after = 150) => {
+    clearTimeout(timer);
+    timer = setTimeout(refresh, after + Math.random() * 350);
+  };
+
+  // Browsers open few connections to a server, and each stream takes one: a page that nobody sees has
+  // none, and of those that are seen one listens for all.
+  const channel = window.BroadcastChannel ? new BroadcastChannel("switchover") : null;
+  if (channel) channel.onmessage = ({ data }) => { if (data === "heard") { say("Live"); soon(); } else say(data); };
+  const tell = (what) => { if (what === "heard") soon(); else say(what); channel?.postMessage(what); };
+  let leave = null;
+
+  const stream = (signal) => new Promise((done) => {
+    let events = null;
+    const open = () => {
+      if (signal.aborted) return;
+      events = new EventSource("/events");
+      // What happened before the stream was open was not heard.
+      events.addEventListener("open", () => { tell("Live"); tell("heard"); });
+      for (const kind of ["change", "reset", "telemetry"]) events.addEventListener(kind, () => tell("heard"));
+      events.addEventListener("error", () => {
+        tell("Not live; trying to connect again.");
+        if (events.readyState !== EventSource.CLOSED) return;
+        // A stream that was refused is not tried again by the browser; reading the page says why.
+        soon();
+        setTimeout(open, 15000);
+      });
+    };
+    signal.addEventListener("abort", () => { events?.close(); done(); }, { once: true });
+    open();
+  });
 
   const listen = () => {
-    if (!signedIn || !window.EventSource || !document.querySelector("[data-live]")) return;
-    const events = new EventSource("/events");
-    let lost = false;
-    events.addEventListener("open", () => {
-      say("Live");
-      // What happened meanwhile was not heard.
-      if (lost) soon();
-      lost = false;
-    });
-    for (const kind of ["change", "reset", "telemetry"]) events.addEventListener(kind, soon);
-    events.addEventListener("error", () => {
-      lost = true;
-      say("Not live; trying to connect again.");
-      // A stream that was refused is not tried again by the browser.
-      if (events.readyState === EventSource.CLOSED) setTimeout(listen, 15000);
-    });
-    addEventListener("pagehide", () => events.close(), { once: true });
+    if (!signedIn || !window.EventSource || !document.querySelector("[data-live]") || leave) return;
+    const stop = new AbortController();
+    leave = () => { stop.abort(); leave = null; };
+    const { signal } = stop;
+    if (navigator.locks) {
+      // Whoever stops listening hands on to the next page that is seen.
+      navigator.locks.request("switchover-events", { signal }, () => stream(signal)).catch(() => {});
+    } else {
+      stream(signal);
+    }
   };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+  const follow = () => {
+    if (document.hidden) { leave?.(); return; }
+    listen();
+    // What happened while nobody looked.
+    if (document.querySelector("[data-live]")) soon();
+  };
+  document.addEventListener("visibilitychange", follow);
+  addEventListener("pagehide", () => leave?.());
   // A page that comes back from the browser's memory shows what was.
-  addEventListener("pageshow", (event) => { if (event.persisted) { listen(); soon(); } });
+  addEventListener("pageshow", (event) => { if (event.persisted) follow(); });
+
+  // A link from elsewhere brings no session along; a look of our own does.
+  const onward = document.getElementById("continue");
+  if (onward) {
+    fetch(onward.href, { redirect: "manual" })
+      .then((answer) => { if (answer.ok) location.replace(onward.href); })
+      .catch(() => {});
+  }
 
   // ---- Comforts.
 
@@ -188,5 +230,5 @@
   if (location.hash === "#search") document.querySelector("input[type=search]")?.focus();
 
   enhance(document);
-  listen();
+  if (!document.hidden) listen();
 })();

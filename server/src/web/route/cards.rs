@@ -109,10 +109,13 @@ impl Card {
         now: DateTime<Utc>,
     ) -> Card {
         let (rollout, environment) = (&seen.rollout, seen.environment());
-        // A halt has a form of its own.
+        // A halt has a form of its own, where it takes effect at once: installations of others hear of
+        // it with their next release.
         let mut offers = offered(actor, route, rollout, environment);
         let all = offers.len();
-        offers.retain(|offer| !offer.address.ends_with("/halt"));
+        if environment.kind == EnvironmentKind::Hosted {
+            offers.retain(|offer| !offer.address.ends_with("/halt"));
+        }
         let target = Target {
             route: rollout.route.clone(),
             environment: rollout.environment.clone(),

@@ -96,7 +96,8 @@ impl RoutePage {
         let pairs: Vec<(Rollout, Environment)> = seen.rollouts.iter().map(at).collect();
         let undoes = |entry: &AuditEntry| {
             let mut rollouts = pairs.iter();
-            rollouts.any(|(rollout, _)| undoing(entry, rollout).is_ok())
+            route.retired_at.is_none()
+                && rollouts.any(|(rollout, _)| undoing(entry, rollout).is_ok())
         };
         let place = (address.as_str(), &[][..]);
         let timeline = TimelineView::of(&seen.timeline, place, is_part, now, undoes);

@@ -129,6 +129,7 @@ impl RolloutPage {
         let (overview, now) = (&seen.overview, seen.now);
         let (rollout, environment) = (&overview.rollout, overview.environment());
         let spec = &seen.route.spec;
+        let is_retired = seen.route.retired_at.is_some();
         let card = Card::of(&shell, actor, &seen.route, overview, &seen.milestones, now);
         let target = Target {
             route: rollout.route.clone(),
@@ -169,12 +170,16 @@ impl RolloutPage {
             more_keys: more(rollout.include.len()) + more(rollout.exclude.len()),
             mirror: mirror(rollout),
             data: seen.data.as_ref().map(|it| DataView::of(it, rollout, now)),
-            approvals: seen.approvals.iter().map(|it| approval(it, now)).collect(),
+            approvals: seen
+                .approvals
+                .iter()
+                .map(|it| approval(it, rollout.stage, now))
+                .collect(),
             evidence: evidence(&seen),
             sites: sites(&seen),
             plan: seen.plan.as_ref().map(Progress::of),
             timeline: TimelineView::of(&seen.timeline, timeline, is_part, now, |entry| {
-                undoing(entry, rollout).is_ok()
+                !is_retired && undoing(entry, rollout).is_ok()
             }),
             route: spec.key.to_string(),
             flag: spec.flag.to_string(),
@@ -227,7 +232,7 @@ fn mirror(rollout: &Rollout) -> MirrorView {
     }
 }
 
-fn approval(view: &ApprovalView, now: DateTime<Utc>) -> ApprovalRow {
+fn approval(view: &ApprovalView, stage: Stage, now: DateTime<Utc>) -> ApprovalRow {
     let approval = &view.approval;
     ApprovalRow {
         by: approval.approver.clone(),
@@ -236,6 +241,7 @@ fn approval(view: &ApprovalView, now: DateTime<Utc>) -> ApprovalRow {
         comment: approval.comment.clone(),
         badge: match view.valid {
             true => Badge::new("is-good", "valid"),
+            false if view.approval.to <= stage => Badge::new("is-off", "used"),
             false => Badge::new("is-off", "void: what it covers has changed"),
         },
     }

@@ -27,7 +27,24 @@ export default async function ({ server, browser }) {
   assert.ok(await page.evaluate(() => window.isTheSamePage), 'it was loaded anew');
   assert.equal(await page.getByRole('searchbox').inputValue(), 'find');
 
+  await manyTabs(page, house);
   await calm(browser, server);
+}
+
+/** More pages at once than a browser opens connections to a server: all load, and all hear. */
+async function manyTabs(page, house) {
+  const tabs = [];
+  for (let n = 0; n < 8; n += 1) {
+    const tab = await page.context().newPage();
+    await tab.goto(page.url(), { timeout: SOON });
+    tabs.push(tab);
+  }
+  await house.halt('find_commit', 'dev', 'it misbehaves again');
+  for (const tab of [page, ...tabs]) {
+    const cell = tab.getByRole('row', { name: /find_commit/ });
+    await cell.getByText(/halted/i).first().waitFor({ timeout: SOON });
+  }
+  await Promise.all(tabs.map((tab) => tab.close()));
 }
 
 /** Who has asked for less motion sees none. */
