@@ -176,3 +176,34 @@ fn a_route_is_added_by_a_form() {
     app.submit(Who::OPERATOR, "/new/route", &later).expect(303);
     assert_eq!(app.get("routes/get").expect(200).json()["ready"], false);
 }
+
+#[test]
+fn many_are_halted_in_one_step() {
+    let app = App::start(Engine::Sqlite);
+    for key in ["a", "b", "c"] {
+        let owner = if key == "c" { "others" } else { "gitaly" };
+        app.route_with(key, json!({ "owner": owner }));
+        app.bring(key, &["dev"], "opt_in");
+    }
+    app.page(Who::VIEWER, "/new/halts").expect(403);
+    let form = app.page(Who::OPERATOR, "/new/halts").expect(200).body;
+    let first = form.split_once("<option").unwrap().1;
+    assert!(first.starts_with(" value=\"production\""), "{first}");
+    let fields = [
+        ("environment", "dev"),
+        ("owner", "gitaly"),
+        ("reason", "it is down"),
+    ];
+    let halted = app.submit(Who::OPERATOR, "/new/halts", &fields).expect(303);
+    assert_eq!(halted.header("location"), Some("/?halted=yes"));
+    for (key, is_halted) in [("a", true), ("b", true), ("c", false)] {
+        assert_eq!(app.rollout(key, "dev")["halted"], is_halted, "{key}");
+    }
+    let none = [("environment", "dev"), ("owner", "nobody"), ("reason", "x")];
+    let refused = app.submit(Who::OPERATOR, "/new/halts", &none);
+    assert!(
+        refused.status >= 400 && refused.body.contains("value=\"nobody\""),
+        "{}",
+        refused.body
+    );
+}

@@ -97,24 +97,24 @@ enum MirrorAtHalt {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Selection)]
-struct HaltManyBody {
+pub(crate) struct HaltManyBody {
     #[schema(example = "production")]
-    environment: String,
+    pub(crate) environment: String,
     /// Only routes of this owner.
     #[schema(example = "gitaly")]
-    owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// Only routes with this label: `name` or `name=value`.
-    label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Only these routes; at least one.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<String>, required = false, min_items = 1)]
-    routes: Option<Vec<String>>,
+    pub(crate) routes: Option<Vec<String>>,
     #[schema(example = "Gitaly is down", min_length = 1, max_length = 1000)]
-    reason: String,
+    pub(crate) reason: String,
     /// Said after a look at what going back to an old store costs (`loss_risk`): it is accepted. Without it, what would
     /// lose data is not halted, and named.
     #[serde(default)]
-    accept_loss: bool,
+    pub(crate) accept_loss: bool,
 }
 
 /// What a halt of many did.
@@ -248,7 +248,9 @@ pub(crate) async fn resume_many(
     .map(answer)
 }
 
-fn read_selection(body: HaltManyBody) -> Result<(EnvironmentKey, HaltSelection, Reason), Failure> {
+pub(crate) fn read_selection(
+    body: HaltManyBody,
+) -> Result<(EnvironmentKey, HaltSelection, Reason), Failure> {
     let environment: EnvironmentKey = body
         .environment
         .parse()

@@ -17,6 +17,7 @@ mod fields;
 mod forecast;
 mod form;
 mod freezes;
+mod halts;
 mod keys;
 mod live;
 mod new_route;
@@ -63,6 +64,8 @@ pub(crate) fn serve(config: &mut ServiceConfig) {
         .service(sign_in::leave)
         .service(live::stream)
         .service(board::show)
+        .service(halts::ask)
+        .service(halts::halt)
         .service(new_route::ask)
         .service(new_route::create)
         .configure(actions::serve)
