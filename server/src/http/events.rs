@@ -40,8 +40,8 @@ pub(crate) struct EventsQuery {
     pub(crate) after: Option<u64>,
 }
 
-/// What changes, as server-sent events: `change` for every entry of the record, with its place as
-/// the id and `{seq, at, action, route, environment, by, reason}`; `telemetry` `{at}`, at most every
+/// What changes, as server-sent events: `change` for every entry of the record, with `EPOCH.SEQ` as
+/// its id and `{seq, at, action, route, environment, by, reason}`; `telemetry` `{at}`, at most every
 /// 5 s, while callers report; `reset` `{seq}` when what was missed is not kept any more: read
 /// everything again. `Last-Event-ID` resumes.
 #[utoipa::path(
@@ -85,14 +85,10 @@ pub(crate) async fn open(
             30,
         ));
     }
-    let at = request
-        .headers()
-        .get("last-event-id")
-        // What is no place is one that is not kept.
-        .map(|value| value.to_str().ok().and_then(|value| value.parse().ok()))
-        .map(|place| place.unwrap_or(u64::MAX))
-        .or(after);
+    let last_id = request.headers().get("last-event-id");
+    let last_id = last_id.map(|value| value.to_str().unwrap_or_default().to_owned());
     let heads = app.blocking(|services| services.listen()).await?;
+    let at = last_id.map(|id| heads.borrow().place(&id)).or(after);
     let events = events(Arc::clone(app), listener, heads, at, counted);
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
@@ -120,7 +116,7 @@ fn events(
         let mut seen = heads.borrow_and_update().clone();
         match at {
             // An event without data is not told to the page, but it is where the browser resumes.
-            None => yield Ok(Bytes::from(format!("id: {}\n\n", seen.seq()))),
+            None => yield Ok(Bytes::from(format!("id: {}\n\n", seen.id()))),
             Some(at) => {
                 yield Ok(BEAT);
                 for event in app.services.feed().missed(at, &seen) {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use switchover::Version;
 use tokio::sync::watch;
 
 use crate::domain::audit::AuditEntry;
@@ -35,6 +36,26 @@ impl Head {
         self.seq
     }
 
+    /// Where a reader is who has seen everything: the history, and the place in it.
+    #[must_use]
+    pub fn id(&self) -> Version {
+        self.at(self.seq)
+    }
+
+    /// The place up to which a reader has seen everything who was last told this id. Of another
+    /// history, or no id at all, none is kept: it is told to read everything again.
+    #[must_use]
+    pub fn place(&self, last_id: &str) -> u64 {
+        match last_id.parse::<Version>() {
+            Ok(last) if *last.epoch == *self.epoch => last.revision,
+            _ => u64::MAX,
+        }
+    }
+
+    fn at(&self, seq: u64) -> Version {
+        version(&self.epoch, seq)
+    }
+
     /// Whether both are of one history, so that places can be compared.
     #[must_use]
     pub fn continues(&self, before: &Head) -> bool {
@@ -44,7 +65,7 @@ impl Head {
     /// The event that says to read everything again.
     #[must_use]
     pub fn reset(&self) -> Bytes {
-        event("reset", Some(self.seq), &Reset { seq: self.seq })
+        event("reset", Some(&self.id()), &Reset { seq: self.seq })
     }
 
     /// The event for who has heard of reports what `before` says of them; `None` when that is all.
@@ -123,7 +144,9 @@ impl Feed {
         if is_same && entries.is_empty() {
             return Ok(());
         }
-        let events = entries.iter().map(|entry| (entry.seq, change(entry)));
+        let events = entries
+            .iter()
+            .map(|entry| (entry.seq, change(&epoch, entry)));
         let events: Vec<_> = events.collect();
         let first = events.first().map_or(1, |(seq, _)| *seq);
         {
@@ -187,7 +210,14 @@ struct Reported {
     at: DateTime<Utc>,
 }
 
-fn change(entry: &AuditEntry) -> Bytes {
+fn version(epoch: &str, seq: u64) -> Version {
+    Version {
+        epoch: epoch.into(),
+        revision: seq,
+    }
+}
+
+fn change(epoch: &str, entry: &AuditEntry) -> Bytes {
     let told = Changed {
         seq: entry.seq,
         at: entry.at,
@@ -197,10 +227,10 @@ fn change(entry: &AuditEntry) -> Bytes {
         by: &entry.actor.subject,
         reason: &entry.reason,
     };
-    event("change", Some(entry.seq), &told)
+    event("change", Some(&version(epoch, entry.seq)), &told)
 }
 
-fn event(name: &str, id: Option<u64>, data: &impl Serialize) -> Bytes {
+fn event(name: &str, id: Option<&Version>, data: &impl Serialize) -> Bytes {
     // Structs of plain values, which always serialise; JSON has no line break outside its strings.
     let data = serde_json::to_string(data).unwrap_or_default();
     let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
@@ -258,15 +288,20 @@ mod tests {
         let feed = Feed::default();
         assert_eq!(missed(&feed, 0), Vec::<Bytes>::new());
         fill(&feed, "e", 1..=3);
-        assert_eq!(ids(&missed(&feed, 1)), ["change 2", "change 3"]);
+        assert_eq!(ids(&missed(&feed, 1)), ["change e.2", "change e.3"]);
         assert_eq!(ids(&missed(&feed, 3)), Vec::<String>::new());
         feed.refresh(|epoch, after| {
             assert_eq!((epoch, after), ("e", 3));
             Ok(("e".to_owned(), entries(4..=4)))
         })
         .unwrap();
-        assert_eq!(ids(&missed(&feed, 3)), ["change 4"]);
-        assert_eq!(ids(&missed(&feed, 5)), ["reset 4"], "of another history");
+        assert_eq!(ids(&missed(&feed, 3)), ["change e.4"]);
+        assert_eq!(ids(&missed(&feed, 5)), ["reset e.4"], "was never told");
+        let head = feed.follow().borrow().clone();
+        assert_eq!(head.place(&head.id().to_string()), 4);
+        for foreign in ["f.3", "3", "", "e.x", "e.-1"] {
+            assert_eq!(ids(&feed.missed(head.place(foreign), &head)), ["reset e.4"]);
+        }
     }
 
     #[test]
@@ -276,11 +311,11 @@ mod tests {
         fill(&feed, "e", 201..=300);
         assert_eq!(feed.kept(), KEPT);
         assert_eq!(missed(&feed, 44).len(), 256);
-        assert_eq!(ids(&missed(&feed, 43)), ["reset 300"]);
+        assert_eq!(ids(&missed(&feed, 43)), ["reset e.300"]);
         // More was written than is read at once.
         fill(&feed, "e", 745..=1_000);
-        assert_eq!(ids(&missed(&feed, 300)), ["reset 1000"]);
-        assert_eq!(ids(&missed(&feed, 998)), ["change 999", "change 1000"]);
+        assert_eq!(ids(&missed(&feed, 300)), ["reset e.1000"]);
+        assert_eq!(ids(&missed(&feed, 998)), ["change e.999", "change e.1000"]);
     }
 
     #[test]
@@ -291,7 +326,7 @@ mod tests {
         fill(&feed, "f", 1..=12);
         let after = feed.follow().borrow().clone();
         assert!(!after.continues(&before));
-        assert_eq!(ids(&[after.reset()]), ["reset 12"]);
+        assert_eq!(ids(&[after.reset()]), ["reset f.12"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a change would do, for whom, in words.
 
 use chrono::Duration;
-use switchover::{EnvironmentKind, Mirror, Path};
+use switchover::{EnvironmentKind, Mirror, Path, Setting};
 
 use crate::domain::effect::{Apart, Caller, Effect, Few, Lately, RampTurn, Turn};
 use crate::domain::loss::LossRisk;
@@ -109,7 +109,8 @@ fn lines(changed: &Changed, effect: &Effect, spec: &RouteSpec) -> Vec<Line> {
         "Keys that may take the new path".to_owned(),
         share.told(|it| it.to_string()),
     );
-    if effect.setting.is_change() {
+    // One that stays on top of the stage is easily forgotten.
+    if effect.setting.is_change() || effect.setting.after != Setting::StageDefault {
         say("Setting".to_owned(), effect.setting.told(setting_name));
     }
     for (what, apart) in [
