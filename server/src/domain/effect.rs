@@ -2,12 +2,10 @@
 //! an environment variable, calls by the hour. Facts only; words are made where they are shown.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use switchover::{
-    Entry, EnvironmentKind, FlagName, Mirror, Overrides, Path, Percent, RouteKey, Setting, Source,
-    Table, decide,
+    EnvironmentKind, FlagName, Mirror, Overrides, Path, Percent, RouteKey, Setting, Table, decide,
 };
 
 use crate::domain::exposure::Cohort;
@@ -271,7 +269,7 @@ fn callers(
     spec: &RouteSpec,
     kind: EnvironmentKind,
 ) -> BTreeMap<Caller, Turn<Path>> {
-    let tables = (table(before, spec, kind), table(after, spec, kind));
+    let tables = (before.table(spec, kind), after.table(spec, kind));
     let (Some(was), Some(is)) = tables else {
         return BTreeMap::new();
     };
@@ -294,20 +292,6 @@ fn callers(
             (caller, turn)
         })
         .collect()
-}
-
-/// What the SDK decides by, of this route alone.
-pub(super) fn table(rollout: &Rollout, spec: &RouteSpec, kind: EnvironmentKind) -> Option<Table> {
-    let published = switchover::Rollout {
-        setting: rollout.setting,
-        halted: rollout.halt.is_some(),
-        include: rollout.include.clone(),
-        exclude: rollout.exclude.clone(),
-        ramp_group: spec.ramp_group.clone().map(Box::from),
-        ..switchover::Rollout::at(spec.flag.clone(), rollout.stage)
-    };
-    let entries = [(spec.key.clone(), Entry::Known(Arc::new(published)))];
-    Table::new(Source::Live, kind, entries.into()).ok()
 }
 
 /// Of the calls that took one path of late, those whose keys change sides.

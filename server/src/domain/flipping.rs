@@ -1,10 +1,8 @@
 //! Changes that move keys between the two stores of a data route. They are announced first, and made
 //! when every process that writes has let go of the keys; what makes things safer is made at once.
 
-use std::sync::Arc;
-
 use chrono::SecondsFormat;
-use switchover::{Entry, Mirror, Overrides, Percent, Setting, Source, Stage, Table, decide};
+use switchover::{Mirror, Overrides, Percent, Setting, Stage, Table, decide};
 
 use crate::domain::command::Command;
 use crate::domain::doubling::{Hold, Outcome};
@@ -132,7 +130,9 @@ fn rows_are_equal(rollout: &Rollout, after: &Rollout, facts: &Facts) -> Result<(
     if writing.unequal.is_empty() {
         return Ok(());
     }
-    let (now, then) = (table(rollout, facts), table(after, facts));
+    // A route that is doubled requires nothing.
+    let (spec, kind) = (&facts.route.spec, facts.environment.kind);
+    let (now, then) = (rollout.table(spec, kind), after.table(spec, kind));
     let path = |table: &Option<Table>, key: &str| {
         let route = rollout.route.as_str();
         let table = table.as_ref();
@@ -154,21 +154,6 @@ fn rows_are_equal(rollout: &Rollout, after: &Rollout, facts: &Facts) -> Result<(
          between the two stores of `{route}` in {environment}; wait until they are repaired, or see \
          what is to be done (switchover repairs list {route} {environment}); a halt works at once"
     )))
-}
-
-/// What the SDK decides by, of this route alone: a route that is doubled requires nothing.
-fn table(rollout: &Rollout, facts: &Facts) -> Option<Table> {
-    let spec = &facts.route.spec;
-    let published = switchover::Rollout {
-        setting: rollout.setting,
-        halted: rollout.halt.is_some(),
-        include: rollout.include.clone(),
-        exclude: rollout.exclude.clone(),
-        ramp_group: spec.ramp_group.clone().map(Box::from),
-        ..switchover::Rollout::at(spec.flag.clone(), rollout.stage)
-    };
-    let entries = [(rollout.route.clone(), Entry::Known(Arc::new(published)))];
-    Table::new(Source::Live, facts.environment.kind, entries.into()).ok()
 }
 
 fn nobody_vanished(rollout: &Rollout, writing: &Writing) -> Result<(), Refusal> {

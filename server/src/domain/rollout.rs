@@ -1,8 +1,12 @@
 //! A route in one environment.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use switchover::{Mirror, Percent, RouteKey, Setting, Stage};
+use switchover::{
+    Entry, EnvironmentKind, Mirror, Percent, RouteKey, Setting, Source, Stage, Table,
+};
 
 use crate::domain::cohort::Uses;
 use crate::domain::doubling::Doubling;
@@ -10,6 +14,7 @@ use crate::domain::drill::{Drill, Sight};
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::exposure::{Cohort, Exposure};
 use crate::domain::ramp::{Position, Ramp};
+use crate::domain::route::RouteSpec;
 
 /// Since when, by whom and why everything takes the old path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +172,21 @@ impl Rollout {
             ..self.clone()
         };
         as_before != *before
+    }
+
+    /// What the SDK decides by, of this route alone: without what it requires. `None` where that is
+    /// no table.
+    pub(super) fn table(&self, spec: &RouteSpec, kind: EnvironmentKind) -> Option<Table> {
+        let published = switchover::Rollout {
+            setting: self.setting,
+            halted: self.halt.is_some(),
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+            ramp_group: spec.ramp_group.clone().map(Box::from),
+            ..switchover::Rollout::at(spec.flag.clone(), self.stage)
+        };
+        let entries = [(self.route.clone(), Entry::Known(Arc::new(published)))];
+        Table::new(Source::Live, kind, entries.into()).ok()
     }
 
     /// What a rollback drill sees of it.

@@ -237,7 +237,7 @@ proptest! {
         let spec = &world.facts.route.spec;
         let sides = [(&before, told.share.before), (&world.rollout, told.share.after)];
         for (rollout, share) in sides {
-            let table = table(rollout, spec, kind).unwrap();
+            let table = rollout.table(spec, kind).unwrap();
             let path = |key: &str| decide(&table, spec.key.as_str(), &Overrides::none(), Some(key)).path;
             let new = (0..2_000).filter(|key| path(&format!("nobody-{key}")) == Path::New).count();
             let new = f64::from(u32::try_from(new).unwrap());
@@ -248,7 +248,7 @@ proptest! {
                 prop_assert_eq!(new, expected);
             }
         }
-        let after = table(&world.rollout, spec, kind).unwrap();
+        let after = world.rollout.table(spec, kind).unwrap();
         let path = |key: &str| decide(&after, spec.key.as_str(), &Overrides::none(), Some(key)).path;
         for key in &told.included.joining.first {
             prop_assert_eq!(path(key), Path::New);
