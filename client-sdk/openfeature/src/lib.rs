@@ -1,0 +1,1 @@
+//! Switchover as a provider of [OpenFeature](https://openfeature.dev).
