@@ -147,6 +147,9 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         })
     });
     let changes = method != "GET" && by_token;
+    let tags = operation.tags.iter().flatten();
+    // A route that only reads has one store, so that there is nothing to show of two.
+    let is_of_stores = by_token && tags.into_iter().any(|tag| tag == "data");
     let errors = [
         (
             has_body || has_query || changes,
@@ -157,11 +160,19 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         (by_token, "403", "The role does not allow it"),
         (path.contains('{'), "404", "There is no such thing"),
         (has_body, "408", "The body came too slowly"),
-        (changes, "409", "The rules or the record do not allow it"),
+        (
+            changes || is_of_stores,
+            "409",
+            "The rules or the record do not allow it",
+        ),
         (changes, "412", "It has changed in the meantime"),
         (has_body, "413", "The body is too large"),
         (has_body, "415", "The body is of another kind"),
-        (changes, "422", "Values are not valid"),
+        (
+            changes || (has_query && by_token),
+            "422",
+            "Values are not valid",
+        ),
         (true, "503", "Not possible right now"),
     ];
     for (applies, status, description) in errors {
