@@ -7,10 +7,12 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use crate::http::{Certificates, Front, PathPrefix, Proxies, TlsError, TlsFiles};
 use crate::manifest_key::{MANIFEST_KEY_FILE, ManifestKeys};
 use crate::store::Database;
 use crate::token::{KEY_FILE, TokenError, TokenKeys};
@@ -57,6 +59,12 @@ impl From<TokenError> for ConfigError {
 pub struct Config {
     /// Where to listen.
     pub listen: String,
+    /// The path below which clients see the server.
+    pub path_prefix: PathPrefix,
+    /// The proxies whose word is taken for who calls.
+    pub trusted_proxies: Proxies,
+    /// The server's certificate.
+    pub tls: Option<TlsFiles>,
     /// Where the database and the signing key are, unless something else is set.
     pub data_dir: PathBuf,
     /// The database.
@@ -67,6 +75,9 @@ pub struct Config {
     pub log_filter: String,
     /// The server that client commands talk to, without a slash at the end.
     pub url: String,
+    /// A file with the certificates, PEM, that client commands believe a server by; those of public
+    /// authorities are believed in its absence.
+    pub ca_file: Option<PathBuf>,
     /// Who client commands say they are.
     pub token: Option<String>,
     /// Who runs this.
@@ -82,6 +93,10 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 struct Said {
     listen: Option<String>,
+    path_prefix: Option<String>,
+    trusted_proxies: Option<String>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
     data_dir: Option<String>,
     database: Option<String>,
     signing_key: Option<String>,
@@ -89,6 +104,7 @@ struct Said {
     log_format: Option<LogFormat>,
     log: Option<String>,
     url: Option<String>,
+    ca_file: Option<String>,
     token: Option<String>,
 }
 
@@ -100,6 +116,10 @@ impl Config {
     pub fn for_server(file: &FileArgs, args: &ServeArgs) -> Result<Config, ConfigError> {
         let said = Said {
             listen: args.listen.clone(),
+            path_prefix: args.path_prefix.clone(),
+            trusted_proxies: args.trusted_proxies.clone(),
+            tls_cert: args.tls_cert.clone(),
+            tls_key: args.tls_key.clone(),
             log_format: args.log_format,
             ..Said::storage(&args.storage)
         };
@@ -122,6 +142,7 @@ impl Config {
         let said = Said {
             data_dir: args.data_dir.clone(),
             url: args.url.clone(),
+            ca_file: args.ca_file.clone(),
             token: args.token.clone(),
             ..Said::default()
         };
@@ -134,6 +155,18 @@ impl Config {
                 config.url
             )))
         }
+    }
+
+    /// How clients reach the server.
+    ///
+    /// # Errors
+    /// When the certificate cannot be used.
+    pub fn front(&self) -> Result<Front, TlsError> {
+        Ok(Front {
+            prefix: self.path_prefix.clone(),
+            proxies: self.trusted_proxies.clone(),
+            tls: self.tls.clone().map(Certificates::read).transpose()?,
+        })
     }
 
     /// The key that signs tokens: the one that is set, else that of the data directory, which is
@@ -220,11 +253,15 @@ impl Config {
         let url = said.url.as_deref().unwrap_or(DEFAULT_URL);
         Ok(Config {
             listen: said.listen.unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
+            path_prefix: parsed(said.path_prefix)?,
+            trusted_proxies: parsed(said.trusted_proxies)?,
+            tls: tls_files(said.tls_cert, said.tls_key)?,
             data_dir,
             database,
             log_format: said.log_format.unwrap_or_default(),
             log_filter: said.log.unwrap_or_else(|| "info".to_owned()),
             url: url.trim_end_matches('/').to_owned(),
+            ca_file: said.ca_file.map(PathBuf::from),
             token: said.token,
             user: variable("USER")
                 .or_else(|| variable("LOGNAME"))
@@ -252,6 +289,10 @@ impl Said {
         };
         Said {
             listen: text(self.listen, weaker.listen),
+            path_prefix: text(self.path_prefix, weaker.path_prefix),
+            trusted_proxies: text(self.trusted_proxies, weaker.trusted_proxies),
+            tls_cert: text(self.tls_cert, weaker.tls_cert),
+            tls_key: text(self.tls_key, weaker.tls_key),
             data_dir: text(self.data_dir, weaker.data_dir),
             database: text(self.database, weaker.database),
             signing_key: text(self.signing_key, weaker.signing_key),
@@ -259,6 +300,7 @@ impl Said {
             log_format: self.log_format.or(weaker.log_format),
             log: text(self.log, weaker.log),
             url: text(self.url, weaker.url),
+            ca_file: text(self.ca_file, weaker.ca_file),
             token: text(self.token, weaker.token),
         }
     }
@@ -288,6 +330,31 @@ fn read_file(path: &Path) -> Result<Said, ConfigError> {
             error.message()
         ))
     })
+}
+
+/// What is said, or what stands for nothing.
+fn parsed<T: FromStr<Err = String> + Default>(said: Option<String>) -> Result<T, ConfigError> {
+    said.map_or_else(
+        || Ok(T::default()),
+        |said| said.parse().map_err(ConfigError),
+    )
+}
+
+fn tls_files(
+    certificate: Option<String>,
+    key: Option<String>,
+) -> Result<Option<TlsFiles>, ConfigError> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+            certificate: PathBuf::from(certificate),
+            key: PathBuf::from(key),
+        })),
+        _ => Err(ConfigError(
+            "a certificate and its private key belong together: set --tls-cert and --tls-key"
+                .to_owned(),
+        )),
+    }
 }
 
 fn no_manifest_key() -> ConfigError {

@@ -43,6 +43,7 @@ mod example;
 mod exposure;
 mod flips;
 mod freezes;
+mod front;
 mod gate_commands;
 mod gates;
 #[cfg(feature = "test-clock")]

@@ -1,5 +1,6 @@
 //! A user of the REST interface.
 
+use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -7,10 +8,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use ureq::http::{Method, Request, Response, Uri};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, AsSendBody, Body, BodyReader};
 
 use crate::cli::error::CliError;
 use crate::cli::problem::Problem;
+use crate::config::Config;
 
 /// The most that a page of a list may have.
 const LARGEST_PAGE: usize = 1_000;
@@ -33,12 +36,13 @@ pub(crate) struct Reply {
 }
 
 impl Api {
-    pub(crate) fn new(url: &str, token: &str) -> Api {
+    pub(crate) fn new(url: &str, token: &str, roots: RootCerts) -> Api {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // A token goes where it was sent, and nowhere else.
             .max_redirects(0)
             .max_redirects_will_error(false)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .timeout_connect(Some(Duration::from_secs(3)))
             .timeout_recv_response(Some(DEADLINE));
         // A proxy for the way out does not lead back to this machine.
@@ -238,6 +242,29 @@ pub(crate) fn encode(text: &str) -> String {
             other => format!("%{other:02X}"),
         })
         .collect()
+}
+
+/// By whose word a server is believed to be itself.
+pub(crate) fn roots(config: &Config) -> Result<RootCerts, CliError> {
+    let Some(file) = &config.ca_file else {
+        return Ok(RootCerts::WebPki);
+    };
+    let place = file.display();
+    let pem = fs::read(file).map_err(|error| {
+        CliError::new(format!("cannot read the certificates in {place}: {error}"))
+    })?;
+    let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(CliError::new(format!(
+            "{place} holds no certificate in PEM"
+        )));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 /// Whether an address names this machine.

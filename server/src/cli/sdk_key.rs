@@ -5,7 +5,7 @@ mod offline;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::cli::api::{Api, encode};
+use crate::cli::api::{Api, encode, roots};
 use crate::cli::error::CliError;
 use crate::cli::files::make_private_dir;
 use crate::cli::output::{Field, moment, say};
@@ -72,10 +72,13 @@ pub(crate) fn run(file: &FileArgs, command: SdkKeyCommand) -> Result<(), CliErro
 fn create(file: &FileArgs, args: &CreateArgs) -> Result<(), CliError> {
     let config = Config::for_client(file, &args.client)?;
     let made = match &config.token {
-        Some(token) => ask(&Session::with_token(&config, args.client.json, token), args)?,
+        Some(token) => ask(
+            &Session::with_token(&config, args.client.json, token)?,
+            args,
+        )?,
         None => match own_token(&config)? {
             Some(token) => {
-                let session = Session::with_token(&config, false, &token);
+                let session = Session::with_token(&config, false, &token)?;
                 match ask(&session, args) {
                     Err(CliError::Unreachable { .. }) => write(file, args, &config.url)?,
                     Err(CliError::Refused(problem)) if problem.status == 401 => {
@@ -89,7 +92,7 @@ fn create(file: &FileArgs, args: &CreateArgs) -> Result<(), CliError> {
                     answered => answered?,
                 }
             }
-            None if is_reachable(&config) => return Err(no_token(&config)),
+            None if is_reachable(&config)? => return Err(no_token(&config)),
             None => write(file, args, &config.url)?,
         },
     };
@@ -128,11 +131,9 @@ fn write(file: &FileArgs, args: &CreateArgs, url: &str) -> Result<String, CliErr
     Ok(made)
 }
 
-fn is_reachable(config: &Config) -> bool {
-    !matches!(
-        Api::new(&config.url, "").get("/environments", &[]),
-        Err(CliError::Unreachable { .. })
-    )
+fn is_reachable(config: &Config) -> Result<bool, CliError> {
+    let asked = Api::new(&config.url, "", roots(config)?).get("/environments", &[]);
+    Ok(!matches!(asked, Err(CliError::Unreachable { .. })))
 }
 
 fn list(file: &FileArgs, args: &ListArgs) -> Result<(), CliError> {

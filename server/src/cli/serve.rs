@@ -69,6 +69,9 @@ fn start(config: &Config, keys: Arc<TokenKeys>, clock: Clock) -> Result<Running,
         signals: true,
         unread: UNREAD,
         conduct_every: Some(CONDUCT_EVERY),
+        front: config
+            .front()
+            .map_err(|error| CliError::new(error.to_string()))?,
     };
     let listen = &config.listen;
     Server::new(server, Arc::new(services), keys)
@@ -82,10 +85,15 @@ fn start(config: &Config, keys: Arc<TokenKeys>, clock: Clock) -> Result<Running,
 }
 
 fn announce(config: &Config, keys: &TokenKeys, running: &Running) -> Result<(), CliError> {
-    let address = running.address();
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let address = format!("{scheme}://{}{}", running.address(), config.path_prefix);
     say(format!("database     {}", config.database))?;
-    say(format!("page         http://{address}/"))?;
-    say(format!("API          http://{address}/api/docs/"))?;
+    say(format!("page         {address}/"))?;
+    say(format!("API          {address}/api/docs/"))?;
     let first = config.data_dir.join(FIRST_TOKEN);
     if is_valid(&first, keys) {
         say(format!("first token  {} (an admin's)", first.display()))?;

@@ -6,7 +6,7 @@ use chrono::{Duration, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::api::{Api, Reply, is_on_this_machine};
+use crate::cli::api::{Api, Reply, is_on_this_machine, roots};
 use crate::cli::error::CliError;
 use crate::cli::output::{Screen, say};
 use crate::cli::problem::Problem;
@@ -44,17 +44,21 @@ impl Session {
             could_sign: is_from_environment
                 && config.has_token_keys()
                 && is_on_this_machine(&config.url),
-            ..Session::with_token(&config, args.json, &token)
+            ..Session::with_token(&config, args.json, &token)?
         })
     }
 
-    pub(crate) fn with_token(config: &Config, json: bool, token: &str) -> Session {
-        Session {
-            api: Api::new(&config.url, token),
+    pub(crate) fn with_token(
+        config: &Config,
+        json: bool,
+        token: &str,
+    ) -> Result<Session, CliError> {
+        Ok(Session {
+            api: Api::new(&config.url, token, roots(config)?),
             screen: Screen::new(config.no_color),
             json,
             could_sign: false,
-        }
+        })
     }
 
     pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, CliError> {

@@ -42,8 +42,22 @@ pub struct ServeArgs {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDRESS", env = "SWITCHOVER_LISTEN")]
     pub listen: Option<String>,
+    /// Path below which clients see the server, behind a proxy that passes it on or takes it off,
+    /// such as /switchover
+    #[arg(long, value_name = "PATH", env = "SWITCHOVER_PATH_PREFIX")]
+    pub path_prefix: Option<String>,
+    /// Proxies that are believed who calls (X-Forwarded-For, X-Forwarded-Host): addresses and
+    /// networks, separated by commas
+    #[arg(long, value_name = "NETWORKS", env = "SWITCHOVER_TRUSTED_PROXIES")]
+    pub trusted_proxies: Option<String>,
+    /// The server's certificate with its chain, PEM: it speaks TLS then. Read again when it changes
+    #[arg(long, value_name = "FILE", env = "SWITCHOVER_TLS_CERT")]
+    pub tls_cert: Option<String>,
+    /// The private key of that certificate, PEM
+    #[arg(long, value_name = "FILE", env = "SWITCHOVER_TLS_KEY")]
+    pub tls_key: Option<String>,
     /// How log lines are written, to standard error [default: text]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", env = "SWITCHOVER_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
     /// File with the time by which the server's clock is ahead, read at every look at the clock: a
     /// number of seconds, or a length such as 7d
@@ -62,6 +76,9 @@ pub struct ClientArgs {
     /// The server [default: http://127.0.0.1:7070]
     #[arg(long, env = "SWITCHOVER_URL")]
     pub url: Option<String>,
+    /// Certificates, PEM, to believe the server by in the place of public authorities
+    #[arg(long, value_name = "FILE", env = "SWITCHOVER_CA_FILE")]
+    pub ca_file: Option<String>,
     /// Who you are (see `switchover token create`)
     ///
     /// Without one, a command that talks to a server on this machine signs itself an admin's token

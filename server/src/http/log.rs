@@ -10,6 +10,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use tracing::Instrument as _;
 
+use crate::http::front::address_of;
 use crate::http::{App, Counted};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,9 +21,11 @@ pub(crate) async fn requests(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let started = Instant::now();
-    let _counted = request
-        .app_data::<Data<Arc<App>>>()
-        .map(|app| Counted::one(&app.requests));
+    let app = request.app_data::<Data<Arc<App>>>();
+    let _counted = app.map(|app| Counted::one(&app.requests));
+    let client = app
+        .and_then(|app| address_of(request.request(), &app.front.proxies))
+        .map(tracing::field::display);
     let id = request
         .headers()
         .get(REQUEST_ID)
@@ -30,7 +33,7 @@ pub(crate) async fn requests(
         .filter(|id| (1..=64).contains(&id.len()))
         .map_or_else(|| uuid::Uuid::new_v4().simple().to_string(), str::to_owned);
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    let span = tracing::info_span!("request", %id, %method, %path);
+    let span = tracing::info_span!("request", %id, %method, %path, client);
     let mut response = next.call(request).instrument(span.clone()).await?;
     let _entered = span.entered();
     let status = response.status();

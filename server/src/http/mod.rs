@@ -19,6 +19,7 @@ pub(crate) mod externals;
 pub(crate) mod extract;
 mod flips;
 pub(crate) mod freezes;
+pub(crate) mod front;
 mod guards;
 pub(crate) mod halts;
 pub(crate) mod health;
@@ -53,6 +54,7 @@ mod verification;
 mod watching;
 mod writers;
 
+pub use front::{Certificates, Front, PathPrefix, Proxies, TlsError, TlsFiles};
 pub use openapi::openapi;
 pub use sdk::UNREAD;
 pub use server::{CONDUCT_EVERY, Running, Server, ServerConfig};
@@ -72,6 +74,8 @@ use health::Contact;
 pub(crate) struct App {
     pub(crate) services: Arc<Services>,
     pub(crate) keys: Arc<TokenKeys>,
+    /// How clients reach it.
+    pub(crate) front: Front,
     /// Set when the server is about to stop.
     pub(crate) stopping: watch::Receiver<bool>,
     /// When the database was last seen to be there.

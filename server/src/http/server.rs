@@ -8,9 +8,13 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::ServerHandle;
 use actix_web::http::Method;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, HttpServer};
 use tokio::sync::watch;
@@ -18,6 +22,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::conductor::Conductor;
 use crate::http::error::Problem;
+use crate::http::front::{Front, under_prefix};
 use crate::http::health::Contact;
 use crate::http::watching::Watch;
 use crate::http::{App, health, log, openapi, sdk, serve_api, serve_root};
@@ -43,6 +48,8 @@ pub struct ServerConfig {
     pub unread: Duration,
     /// How often this node looks at guards and ramps, if it does: [`CONDUCT_EVERY`].
     pub conduct_every: Option<Duration>,
+    /// How clients reach it.
+    pub front: Front,
 }
 
 /// A server to be started.
@@ -66,6 +73,7 @@ pub struct Running {
     reception: Arc<Reception>,
     receiving: Option<JoinHandle<()>>,
     conducting: Option<JoinHandle<()>>,
+    renewing: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -100,6 +108,7 @@ impl Server {
         let app = Arc::new(App {
             services: Arc::clone(&self.services),
             keys: Arc::clone(&self.keys),
+            front: self.config.front.clone(),
             stopping: stopping_seen,
             contact: Arc::clone(&contact),
             streams: Arc::new(AtomicUsize::new(0)),
@@ -118,6 +127,7 @@ impl Server {
         let (started, start_seen) = mpsc::channel();
         let config = self.config;
         let conduct_every = config.conduct_every;
+        let certificates = config.front.tls.clone();
         let serving = thread::Builder::new()
             .name("switchover-http".to_owned())
             .spawn(move || {
@@ -148,6 +158,16 @@ impl Server {
                 Some(conductor)
             }
         };
+        let renewing = match certificates {
+            None => None,
+            Some(certificates) => {
+                let running = Arc::clone(&watching);
+                let renewing = thread::Builder::new()
+                    .name("switchover-certificate".to_owned())
+                    .spawn(move || certificates.keep_current(&running))?;
+                Some(renewing)
+            }
+        };
         Ok(Running {
             address,
             services: self.services,
@@ -161,6 +181,7 @@ impl Server {
             reception,
             receiving: Some(receiving),
             conducting,
+            renewing,
         })
     }
 }
@@ -217,6 +238,10 @@ impl Running {
             // What a conductor that broke has not done, another node does.
             let _ = conducting.join();
         }
+        if let Some(renewing) = self.renewing.take() {
+            // Nobody is shown a certificate any more.
+            let _ = renewing.join();
+        }
         if let Some(watch) = self.watch.take() {
             // A watch that broke has nothing more to finish.
             let _ = watch.join();
@@ -247,9 +272,11 @@ async fn serve(
 ) -> io::Result<()> {
     let shared = Arc::clone(&app);
     let (signals, unread) = (config.signals, config.unread);
+    let has_prefix = !config.front.prefix.is_empty();
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(Data::new(Arc::clone(&shared)))
+            .wrap(Condition::new(has_prefix, from_fn(under_prefix)))
             .configure(serve_root)
             // Some load balancers ask by HEAD.
             .route("/healthz", web::head().to(health::alive))
@@ -261,14 +288,10 @@ async fn serve(
                     .configure(serve_api),
             )
             .service(web::redirect("/api/docs", "/api/docs/"))
-            .service(web::resource("/api/openapi.json").get(|| async {
-                HttpResponse::Ok()
-                    .content_type("application/json")
-                    .body(openapi::CHECKED_IN)
-            }))
+            .service(web::resource("/api/openapi.json").get(described))
             .service(
                 SwaggerUi::new("/api/docs/{_:.*}")
-                    .config(utoipa_swagger_ui::Config::from("/api/openapi.json")),
+                    .config(utoipa_swagger_ui::Config::from("../openapi.json")),
             )
             // The last one: what is nowhere else is asked for here.
             .service(
@@ -288,8 +311,11 @@ async fn serve(
     // Readers wait here for a connection; a change must not wait behind them.
     .worker_max_blocking_threads(64)
     .shutdown_timeout(STOP_DEADLINE.as_secs())
-    .disable_signals()
-    .listen(listener)?
+    .disable_signals();
+    let server = match &config.front.tls {
+        None => server.listen(listener)?,
+        Some(certificates) => server.listen_rustls_0_23(listener, certificates.config()?)?,
+    }
     .run();
     let handle = server.handle();
     let ending = actix_web::rt::spawn(async move {
@@ -337,13 +363,23 @@ async fn end(app: &App, stopping: &watch::Sender<bool>, handle: &ServerHandle, s
 /// the time anew. Where the kernel cannot, the operating system's own patience holds.
 fn let_go_when_unread(connection: &dyn Any, unread: Duration) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>()
+    if let Some(stream) = tcp_of(connection)
         && let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unread))
     {
         tracing::debug!(%error, "a connection has no deadline for its reader");
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = (connection, unread);
+}
+
+/// The connection below what is spoken over it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn tcp_of(connection: &dyn Any) -> Option<&TcpStream> {
+    let plain = connection.downcast_ref::<TcpStream>();
+    plain.or_else(|| {
+        let secured = connection.downcast_ref::<TlsStream<TcpStream>>()?;
+        Some(secured.get_ref().0)
+    })
 }
 
 async fn signal() {
@@ -359,6 +395,19 @@ async fn signal() {
             }
         }
         _ => std::future::pending().await,
+    }
+}
+
+/// The description of the API, which says where it stands when that is not at the root.
+async fn described(app: Data<Arc<App>>) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json");
+    match &app.front.prefix {
+        none if none.is_empty() => response.body(openapi::CHECKED_IN),
+        prefix => {
+            let servers = format!("{{\"servers\": [{{\"url\": \"{prefix}\"}}],");
+            response.body(openapi::CHECKED_IN.replacen('{', &servers, 1))
+        }
     }
 }
 

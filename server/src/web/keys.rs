@@ -12,6 +12,7 @@ use crate::http::App;
 use crate::http::access::NewSdkKeyBody;
 use crate::http::error::Problem;
 use crate::http::extract::{Admin, Maintainer, Query, id_in_path};
+use crate::http::front::host_of;
 use crate::http::respond::empty_receipt;
 use crate::http::rollouts::read_reason;
 use crate::store::SdkKey;
@@ -101,13 +102,12 @@ pub(crate) async fn create(
         .await;
     match made {
         Ok((_, secret)) => {
-            let connection = request.connection_info();
             let page = KeyMadePage {
                 shell: shell(&app, &sent.session),
                 environment: environment.to_owned(),
                 name: name.to_owned(),
                 secret,
-                server: format!("{}://{}", connection.scheme(), connection.host()),
+                server: public_address(&app, &request),
             };
             answer(&request, StatusCode::OK, &page)
         }
@@ -116,6 +116,13 @@ pub(crate) async fn create(
             form.refuse(&request, shell(&app, &sent.session), &sent.fields, problem)
         }
     }
+}
+
+/// What applications call the server by: what the browser called it by.
+fn public_address(app: &App, request: &HttpRequest) -> String {
+    let connection = request.connection_info();
+    let host = host_of(request, &app.front.proxies).unwrap_or_else(|| connection.host());
+    format!("{}://{host}{}", connection.scheme(), app.front.prefix)
 }
 
 #[get("/keys/{id}/revoke")]

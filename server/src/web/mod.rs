@@ -40,6 +40,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use crate::domain::actor::Role;
+use crate::http::extract::app;
 
 pub(crate) use fields::Submitted;
 pub(crate) use session::Signed;
@@ -136,6 +137,7 @@ pub(crate) fn answer(
     status: StatusCode,
     page: &impl Template,
 ) -> Result<HttpResponse, Trouble> {
+    let prefix = &app(request)?.front.prefix;
     let html = page.render().map_err(|error| {
         tracing::error!(%error, "a page cannot be rendered");
         Trouble::broken()
@@ -143,9 +145,9 @@ pub(crate) fn answer(
     let mut response = HttpResponse::build(status);
     response.content_type("text/html; charset=utf-8");
     if session::notice_of(request).is_some() && !session::is_fetched(request) {
-        response.cookie(session::no_notice());
+        response.cookie(session::no_notice(request));
     }
-    Ok(response.body(html))
+    Ok(response.body(prefix.within_page(html)))
 }
 
 /// After a change: on to a page that says once what has happened.

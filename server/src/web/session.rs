@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::dev::Payload;
-use actix_web::http::header::{HOST, HeaderName, ORIGIN};
+use actix_web::http::header::{HeaderName, ORIGIN};
 use actix_web::{FromRequest, HttpRequest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,6 +19,7 @@ use crate::domain::actor::Actor;
 use crate::http::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{MinRole, app, claims_of};
+use crate::http::front::host_of;
 use crate::token::LONGEST_TTL_DAYS;
 use crate::web::Trouble;
 
@@ -126,10 +127,11 @@ pub(crate) fn signed<R: MinRole>(request: &HttpRequest) -> Result<Session, Troub
 /// Refuses what another site has made the browser send.
 pub(crate) fn refuse_foreign(request: &HttpRequest) -> Result<(), Problem> {
     let said = |name: &HeaderName| request.headers().get(name)?.to_str().ok();
+    let host = host_of(request, &app(request)?.front.proxies);
     let is_ours = match said(&HeaderName::from_static("sec-fetch-site")) {
         Some(site) => matches!(site, "same-origin" | "none"),
         // Browsers that do not say where a request comes from say its origin.
-        None => match (said(&ORIGIN), said(&HOST)) {
+        None => match (said(&ORIGIN), host) {
             (None, _) => true,
             (Some(origin), Some(host)) => {
                 origin.split_once("://").is_some_and(|(_, at)| at == host)
@@ -155,8 +157,8 @@ pub(crate) fn cookie(request: &HttpRequest, token: &str) -> Cookie<'static> {
 }
 
 /// The cookie that ends a session.
-pub(crate) fn no_cookie() -> Cookie<'static> {
-    gone(SESSION)
+pub(crate) fn no_cookie(request: &HttpRequest) -> Cookie<'static> {
+    gone(request, SESSION)
 }
 
 pub(crate) fn notice(request: &HttpRequest, text: &str) -> Cookie<'static> {
@@ -169,8 +171,8 @@ pub(crate) fn notice(request: &HttpRequest, text: &str) -> Cookie<'static> {
     kept(request, NOTICE, value, NOTICE_SECONDS)
 }
 
-pub(crate) fn no_notice() -> Cookie<'static> {
-    gone(NOTICE)
+pub(crate) fn no_notice(request: &HttpRequest) -> Cookie<'static> {
+    gone(request, NOTICE)
 }
 
 /// What was done last; it is text of our own, and shown as text.
@@ -187,7 +189,7 @@ pub(crate) fn is_fetched(request: &HttpRequest) -> bool {
 
 fn kept(request: &HttpRequest, name: &'static str, value: String, seconds: i64) -> Cookie<'static> {
     Cookie::build(name, value)
-        .path("/")
+        .path(place(request))
         .http_only(true)
         .same_site(SameSite::Strict)
         // A proxy that speaks TLS says so; who says so without one only harms itself.
@@ -196,9 +198,14 @@ fn kept(request: &HttpRequest, name: &'static str, value: String, seconds: i64) 
         .finish()
 }
 
-fn gone(name: &'static str) -> Cookie<'static> {
+/// Where browsers send cookies back to: to this server, and not to what else stands at its host.
+fn place(request: &HttpRequest) -> String {
+    app(request).map_or_else(|_| "/".to_owned(), |app| app.front.prefix.before("/"))
+}
+
+fn gone(request: &HttpRequest, name: &'static str) -> Cookie<'static> {
     Cookie::build(name, "")
-        .path("/")
+        .path(place(request))
         .http_only(true)
         .same_site(SameSite::Strict)
         .max_age(time::Duration::ZERO)

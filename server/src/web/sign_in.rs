@@ -97,10 +97,10 @@ pub(crate) async fn enter(
 }
 
 #[post("/sign-out")]
-pub(crate) async fn leave(_form: Submitted<Viewer>) -> HttpResponse {
+pub(crate) async fn leave(_form: Submitted<Viewer>, request: HttpRequest) -> HttpResponse {
     HttpResponse::SeeOther()
         .insert_header((LOCATION, "/sign-in"))
-        .cookie(no_cookie())
+        .cookie(no_cookie(&request))
         .finish()
 }
 

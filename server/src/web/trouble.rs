@@ -1,5 +1,6 @@
 //! What goes wrong, as a page: what happened, and what to do next.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::body::MessageBody;
@@ -148,27 +149,29 @@ fn reads_pages(request: &HttpRequest) -> bool {
 }
 
 fn to_sign_in(request: &HttpRequest, why: Option<&Problem>) -> HttpResponse {
-    let asked = request.uri().path_and_query().map(|at| at.as_str());
+    let asked = request.uri().path_and_query();
     let next = match *request.method() {
-        Method::GET => asked,
+        Method::GET => asked.map(|at| Cow::Borrowed(at.as_str())),
         // A form that was sent is not sent again: back to the page that it stood on.
         _ => came_from(request),
     };
-    let to = sign_in::address(next.unwrap_or("/"), why.is_some());
+    let to = sign_in::address(next.as_deref().unwrap_or("/"), why.is_some());
     let mut response = HttpResponse::SeeOther();
     response.insert_header((LOCATION, to));
     if why.is_some() {
-        response.cookie(no_cookie());
+        response.cookie(no_cookie(request));
     }
     response.finish()
 }
 
 /// The page of this server that a form stood on; its address alone, and not whose it is, so that it
 /// does not matter who said it.
-fn came_from(request: &HttpRequest) -> Option<&str> {
+fn came_from(request: &HttpRequest) -> Option<Cow<'_, str>> {
     let page = request.headers().get(REFERER)?.to_str().ok()?;
     let (_, behind) = page.split_once("://")?;
-    behind.find('/').and_then(|at| behind.get(at..))
+    let page = behind.find('/').and_then(|at| behind.get(at..))?;
+    let prefix = &app(request).ok()?.front.prefix;
+    Some(prefix.strip(page).unwrap_or(Cow::Borrowed(page)))
 }
 
 fn show(request: &HttpRequest, problem: &Problem) -> HttpResponse {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 use serde_json::{Value, json};
 use switchover_server::domain::actor::{Actor, Role};
-use switchover_server::http::{Running, Server, ServerConfig, UNREAD};
+use switchover_server::http::{Front, Running, Server, ServerConfig, UNREAD};
 use switchover_server::manifest_key::ManifestKeys;
 use switchover_server::service::{Clock, ManifestSigner, Services};
 use switchover_server::token::{KEY_FILE, TokenKeys};
@@ -99,18 +99,25 @@ impl App {
 
     /// A server that waits so long for who does not read.
     pub(crate) fn with_patience(database: Arc<TestDatabase>, unread: std::time::Duration) -> App {
-        App::with(database, unread, None)
+        App::with(database, unread, None, Front::default())
     }
 
     /// A server that looks at guards and ramps in this interval.
     pub(crate) fn conducting(database: Arc<TestDatabase>, every: std::time::Duration) -> App {
-        App::with(database, UNREAD, Some(every))
+        App::with(database, UNREAD, Some(every), Front::default())
+    }
+
+    /// A server that clients reach in this manner.
+    pub(crate) fn behind(front: Front) -> App {
+        let database = Arc::new(TestDatabase::new(Engine::Sqlite));
+        App::with(database, UNREAD, None, front)
     }
 
     fn with(
         database: Arc<TestDatabase>,
         unread: std::time::Duration,
         conduct_every: Option<std::time::Duration>,
+        front: Front,
     ) -> App {
         let start = Utc.with_ymd_and_hms(2026, 1, 5, 10, 0, 0).unwrap();
         let clock = Arc::new(AtomicI64::new(start.timestamp_micros()));
@@ -123,6 +130,7 @@ impl App {
             signals: false,
             unread,
             conduct_every,
+            front,
         };
         let keys = Arc::clone(&signing().keys);
         let running = Server::new(config, Arc::new(services), keys)

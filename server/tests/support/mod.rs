@@ -16,7 +16,7 @@ pub(crate) use client::{Remote, Reply, raw, read_raw};
 pub(crate) use database::{Engine, TestDatabase};
 pub(crate) use fleet::{Fleet, calls_of};
 pub(crate) use page::{encoded, hidden, session};
-pub(crate) use place::{Done, Place};
+pub(crate) use place::{Done, Place, program};
 pub(crate) use sse::{Event, Events, StreamReader};
 
 use std::time::{Duration, Instant};

@@ -102,7 +102,7 @@ impl Place {
     /// Where its server listens.
     pub(crate) fn address(&self) -> String {
         let (_, url) = self.server.as_ref().unwrap();
-        url.trim_start_matches("http://").to_owned()
+        url.split_once("://").unwrap().1.to_owned()
     }
 
     pub(crate) fn data(&self) -> &Path {
@@ -120,13 +120,19 @@ impl Drop for Place {
     }
 }
 
-fn program(data: &Path) -> Command {
+/// The program, with nothing of this machine's settings.
+pub(crate) fn program(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchover"));
     command
         .stdin(Stdio::null())
         .env_remove("SWITCHOVER_CONFIG")
         .env_remove("SWITCHOVER_DATABASE_URL")
+        .env_remove("SWITCHOVER_CA_FILE")
         .env_remove("SWITCHOVER_LISTEN")
+        .env_remove("SWITCHOVER_PATH_PREFIX")
+        .env_remove("SWITCHOVER_TLS_CERT")
+        .env_remove("SWITCHOVER_TLS_KEY")
+        .env_remove("SWITCHOVER_TRUSTED_PROXIES")
         .env_remove("SWITCHOVER_MANIFEST_KEY")
         .env_remove("SWITCHOVER_SIGNING_KEY")
         .env_remove("SWITCHOVER_TOKEN")

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use chrono::{Duration, Utc};
 use tempfile::TempDir;
+use ureq::tls::RootCerts;
 
 use crate::cli::api::Api;
 use crate::cli::error::{CliError, why};
 use crate::domain::actor::{Actor, Role};
-use crate::http::{CONDUCT_EVERY, Running, Server, ServerConfig, UNREAD};
+use crate::http::{CONDUCT_EVERY, Front, Running, Server, ServerConfig, UNREAD};
 use crate::service::{Services, system_clock};
 use crate::store::{Database, Store, StoreError};
 use crate::token::TokenKeys;
@@ -38,6 +39,7 @@ impl House {
             signals: stay,
             unread: UNREAD,
             conduct_every: Some(CONDUCT_EVERY),
+            front: Front::default(),
         };
         let running = Server::new(config, Arc::new(services), Arc::clone(&keys))
             .start()
@@ -58,6 +60,7 @@ impl House {
         Ok(Api::new(
             &self.url(),
             &self.token(name, role, Duration::hours(1))?,
+            RootCerts::WebPki,
         ))
     }
 

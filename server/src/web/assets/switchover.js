@@ -1,6 +1,8 @@
 // Live updates, shortcuts, small comforts. Every page works without this file.
 "use strict";
 (() => {
+  // Behind a proxy the server may stand below a path; this file stands there too.
+  const root = new URL(document.currentScript.src).pathname.replace(/\/assets\/.*$/, "");
   const signedIn = document.body.hasAttribute("data-signed-in");
 
   // ---- Live: regions of this page are read again when something has changed on the server.
@@ -95,7 +97,7 @@
     let events = null;
     const open = () => {
       if (signal.aborted) return;
-      events = new EventSource("/events");
+      events = new EventSource(`${root}/events`);
       // What happened before the stream was open was not heard.
       events.addEventListener("open", () => { tell("Live"); tell("heard"); });
       for (const kind of ["change", "reset", "telemetry"]) events.addEventListener(kind, () => tell("heard"));
@@ -207,7 +209,7 @@
     if (inField || document.querySelector("dialog[open]")) return;
     if (going && Date.now() - going < 1500 && places[event.key]) {
       going = 0;
-      location.assign(places[event.key]);
+      location.assign(root + places[event.key]);
     } else if (event.key === "g") {
       going = Date.now();
       return;
@@ -215,7 +217,7 @@
       document.getElementById("shortcuts")?.showModal?.();
     } else if (event.key === "/") {
       const search = document.querySelector("input[type=search]");
-      if (search) search.focus(); else location.assign("/#search");
+      if (search) search.focus(); else location.assign(`${root}/#search`);
     } else if (event.key === "j") {
       step(1);
     } else if (event.key === "k") {
