@@ -125,7 +125,7 @@ fn forms_below_a_path_stay_below_it() {
         ("name", "test"),
     ];
     let made = app
-        .send_form(Some(Who::MAINTAINER), "/so/keys", &fields)
+        .send_form(Some(Who::MAINTAINER), "/so/new/key", &fields)
         .expect(200);
     let server = format!("http://{}/so", app.address());
     assert!(made.body.contains(&server), "{}", made.body);
