@@ -312,6 +312,7 @@ fn by_tls_commands_applications_and_a_renewed_certificate() {
     // Nobody is believed without reason.
     let refused = place.run(&["status"]);
     assert_ne!(refused.status, 0);
+    assert!(refused.err.contains("--ca-file"), "{}", refused.err);
     let ca = files.certificate();
     place.well(&["environment", "list", "--ca-file", &ca]);
     let key = place.well(&[

@@ -209,6 +209,13 @@ impl Api {
             ureq::Error::Io(error) => error.to_string(),
             other => other.to_string(),
         };
+        if is_of_certificate(error) {
+            return CliError::new(format!(
+                "{} may be another server: {why}\n  name the authority that signed its certificate \
+                 with --ca-file or SWITCHOVER_CA_FILE",
+                self.url
+            ));
+        }
         CliError::Unreachable {
             url: self.url.clone(),
             why,
@@ -242,6 +249,17 @@ pub(crate) fn encode(text: &str) -> String {
             other => format!("%{other:02X}"),
         })
         .collect()
+}
+
+/// Whether a server was reached, and not believed to be itself.
+fn is_of_certificate(error: &ureq::Error) -> bool {
+    let found = match error {
+        ureq::Error::Rustls(found) => Some(found),
+        // What is wrong in a handshake comes as what is wrong with the connection.
+        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => None,
+    };
+    matches!(found, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// By whose word a server is believed to be itself.
