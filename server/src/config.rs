@@ -12,7 +12,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::Deserialize;
 
-use crate::http::{Certificates, Front, PathPrefix, Proxies, TlsError, TlsFiles};
+use crate::http::{Certificates, CorsOrigins, Front, PathPrefix, Proxies, TlsError, TlsFiles};
 use crate::manifest_key::{MANIFEST_KEY_FILE, ManifestKeys};
 use crate::store::Database;
 use crate::token::{KEY_FILE, TokenError, TokenKeys};
@@ -69,6 +69,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database.
     pub database: Database,
+    /// The pages of other sites that may evaluate flags.
+    pub cors_origins: CorsOrigins,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Which log lines are written, in the syntax of `RUST_LOG`.
@@ -101,6 +103,7 @@ struct Said {
     database: Option<String>,
     signing_key: Option<String>,
     manifest_key: Option<String>,
+    cors_origins: Option<String>,
     log_format: Option<LogFormat>,
     log: Option<String>,
     url: Option<String>,
@@ -120,6 +123,7 @@ impl Config {
             trusted_proxies: args.trusted_proxies.clone(),
             tls_cert: args.tls_cert.clone(),
             tls_key: args.tls_key.clone(),
+            cors_origins: args.cors_origins.clone(),
             log_format: args.log_format,
             ..Said::storage(&args.storage)
         };
@@ -166,6 +170,7 @@ impl Config {
             prefix: self.path_prefix.clone(),
             proxies: self.trusted_proxies.clone(),
             tls: self.tls.clone().map(Certificates::read).transpose()?,
+            cors_origins: self.cors_origins.clone(),
         })
     }
 
@@ -258,6 +263,7 @@ impl Config {
             tls: tls_files(said.tls_cert, said.tls_key)?,
             data_dir,
             database,
+            cors_origins: parsed(said.cors_origins)?,
             log_format: said.log_format.unwrap_or_default(),
             log_filter: said.log.unwrap_or_else(|| "info".to_owned()),
             url: url.trim_end_matches('/').to_owned(),
@@ -297,6 +303,7 @@ impl Said {
             database: text(self.database, weaker.database),
             signing_key: text(self.signing_key, weaker.signing_key),
             manifest_key: text(self.manifest_key, weaker.manifest_key),
+            cors_origins: text(self.cors_origins, weaker.cors_origins),
             log_format: self.log_format.or(weaker.log_format),
             log: text(self.log, weaker.log),
             url: text(self.url, weaker.url),

@@ -3,12 +3,14 @@
 //! The algorithm is that of our key, never what a token's header claims.
 
 mod checkpoint;
+mod stream_ticket;
 
 use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +23,7 @@ use crate::domain::actor::{Actor, Role};
 use crate::domain::approval::hex;
 
 pub use checkpoint::{PublicKey, SignedStatement};
+pub use stream_ticket::StreamTicket;
 
 const ISSUER: &str = "switchover";
 const AUDIENCE: &str = "switchover-api";
@@ -35,6 +38,7 @@ pub const KEY_FILE: &str = "signing-key.pem";
 pub struct TokenKeys {
     encoding: EncodingKey,
     decoding: DecodingKey,
+    tickets: hmac::Key,
     id: String,
 }
 
@@ -120,6 +124,7 @@ impl TokenKeys {
         Ok(TokenKeys {
             encoding: EncodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| no_key())?,
             decoding: DecodingKey::from_ed_der(public),
+            tickets: stream_ticket::ticket_key(&pair),
             id: id.chars().take(16).collect(),
         })
     }

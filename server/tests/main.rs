@@ -55,6 +55,7 @@ mod halts;
 mod instances;
 mod lifecycle;
 mod migrations;
+mod ofrep;
 mod on_prem;
 mod openapi;
 mod outage;

@@ -56,6 +56,15 @@ pub struct ServeArgs {
     /// The private key of that certificate, PEM
     #[arg(long, value_name = "FILE", env = "SWITCHOVER_TLS_KEY")]
     pub tls_key: Option<String>,
+    /// Pages of other sites that may evaluate flags (OFREP): origins such as https://app.example.com,
+    /// separated by commas, or *
+    #[arg(
+        long,
+        alias = "cors-origin",
+        value_name = "ORIGINS",
+        env = "SWITCHOVER_CORS_ORIGINS"
+    )]
+    pub cors_origins: Option<String>,
     /// How log lines are written, to standard error [default: text]
     #[arg(long, value_name = "FORMAT", env = "SWITCHOVER_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,

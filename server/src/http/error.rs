@@ -283,6 +283,12 @@ impl Problem {
         self.code == code
     }
 
+    /// After how many seconds to try again, where that is known.
+    pub(crate) fn retry_after(&self) -> Option<u32> {
+        let (name, value) = self.header.as_ref()?;
+        (*name == RETRY_AFTER).then(|| value.parse().ok())?
+    }
+
     /// What kind of error it is, in words.
     pub(crate) fn title(&self) -> &'static str {
         self.code.row().2

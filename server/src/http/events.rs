@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 
 use crate::http::error::Problem;
 use crate::http::extract::{Query, Staying, Viewer};
-use crate::http::sdk::{BEAT, HEARTBEAT, spread};
+use crate::http::streams::{BEAT, HEARTBEAT, spread};
 use crate::http::{App, Counted};
 use crate::publish::Head;
 

@@ -24,7 +24,7 @@ use crate::store::IdempotencyKey;
 use crate::token::Claims;
 
 /// The largest body of a request, in bytes.
-const LARGEST_BODY: usize = 64 * 1024;
+pub(super) const LARGEST_BODY: usize = 64 * 1024;
 /// The largest import.
 pub(crate) const LARGEST_IMPORT: usize = 8 * 1024 * 1024;
 /// What a body is, by name and by type.
@@ -427,6 +427,11 @@ pub(crate) async fn read_body(
             format!("send the body as {name}, with the header `Content-Type: {kind}`"),
         ));
     }
+    receive(payload, limit).await
+}
+
+/// A body of any kind: bounded in size and time.
+pub(super) async fn receive(payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_DEADLINE, collect(payload, limit)).await {
         Ok(body) => body,
         Err(_) => Err(Problem::new(

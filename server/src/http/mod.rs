@@ -28,6 +28,7 @@ pub(crate) mod log;
 mod loss;
 mod markdown;
 pub(crate) mod mirror;
+pub(crate) mod ofrep;
 pub(crate) mod openapi;
 mod plans;
 pub(crate) mod policies;
@@ -49,15 +50,17 @@ mod sdk_writers;
 mod server;
 pub(crate) mod settings;
 mod stores;
+mod streams;
 mod telemetry;
 mod verification;
 mod watching;
 mod writers;
 
 pub use front::{Certificates, Front, PathPrefix, Proxies, TlsError, TlsFiles};
+pub use ofrep::CorsOrigins;
 pub use openapi::openapi;
-pub use sdk::UNREAD;
 pub use server::{CONDUCT_EVERY, Running, Server, ServerConfig};
+pub use streams::UNREAD;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -241,6 +244,14 @@ handlers! {
     access::list_sdk_keys,
     access::revoke_sdk_key,
     access::revoke_token,
+}
+
+handlers! {
+    /// Everything below `/ofrep/v1`.
+    serve_ofrep, document_ofrep:
+    ofrep::evaluate,
+    ofrep::evaluate_all,
+    ofrep::stream,
 }
 
 handlers! {

@@ -5,13 +5,14 @@ use std::sync::OnceLock;
 use actix_web::App;
 use serde_json::Value;
 use utoipa::openapi::path::{Operation, ParameterIn};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa::{OpenApi as _, PartialSchema as _, ToSchema as _};
 use utoipa_actix_web::{AppExt as _, scope};
 
 use crate::http::error::ProblemBody;
-use crate::http::{document_api, document_root};
+use crate::http::ofrep::EvaluationFailure;
+use crate::http::{document_api, document_ofrep, document_root};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -33,10 +34,14 @@ use crate::http::{document_api, document_root};
         (name = "audit", description = "Who changed what, when and why"),
         (name = "access", description = "SDK keys and revoked tokens"),
         (name = "sdk", description = "What SDKs read, with an SDK key"),
+        (name = "openfeature", description = "Flags for OpenFeature clients (OFREP), with an SDK key"),
         (name = "health", description = "For load balancers")
     )
 )]
 struct Document;
+
+/// Below it, errors have the protocol's form.
+const OFREP: &str = "/ofrep/v1";
 
 /// The document of everything that this server serves.
 #[must_use]
@@ -46,6 +51,7 @@ pub fn openapi() -> OpenApi {
         .openapi(Document::openapi())
         .configure(document_root)
         .service(scope::scope("/api/v1").configure(document_api))
+        .service(scope::scope(OFREP).configure(document_ofrep))
         .split_for_parts();
     let components = document.components.get_or_insert_default();
     for (name, format) in [("token", "JWT"), ("sdk_key", "swk_…")] {
@@ -57,6 +63,19 @@ pub fn openapi() -> OpenApi {
             .security_schemes
             .insert(name.to_owned(), SecurityScheme::Http(scheme).into());
     }
+    for (name, scheme) in [
+        (
+            "sdk_key_header",
+            ApiKey::Header(ApiKeyValue::new("X-API-Key")),
+        ),
+        ("stream_ticket", ApiKey::Query(ApiKeyValue::new("ticket"))),
+    ] {
+        components
+            .security_schemes
+            .insert(name.to_owned(), SecurityScheme::ApiKey(scheme).into());
+    }
+    let (name, schema) = (EvaluationFailure::name(), EvaluationFailure::schema());
+    components.schemas.insert(name.into_owned(), schema);
     components
         .schemas
         .insert(ProblemBody::name().into_owned(), ProblemBody::schema());
@@ -137,6 +156,10 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     if method != "GET" {
         announce(path, operation);
     }
+    let (form, kind) = match path.starts_with(OFREP) {
+        true => ("EvaluationFailure", "application/json"),
+        false => ("Problem", "application/problem+json"),
+    };
     let secured = operation.security.is_some();
     let by_token = path.starts_with("/api/v1");
     let has_body = operation.request_body.is_some();
@@ -167,7 +190,11 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         ),
         (changes, "412", "It has changed in the meantime"),
         (has_body, "413", "The body is too large"),
-        (has_body, "415", "The body is of another kind"),
+        (
+            has_body && form == "Problem",
+            "415",
+            "The body is of another kind",
+        ),
         (
             changes || (has_query && by_token),
             "422",
@@ -178,11 +205,11 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     for (applies, status, description) in errors {
         if applies {
             let content = ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name("Problem")))
+                .schema(Some(Ref::from_schema_name(form)))
                 .build();
             let response = ResponseBuilder::new()
                 .description(description)
-                .content("application/problem+json", content)
+                .content(kind, content)
                 .build();
             operation
                 .responses

@@ -24,8 +24,9 @@ use crate::conductor::Conductor;
 use crate::http::error::Problem;
 use crate::http::front::{Front, under_prefix};
 use crate::http::health::Contact;
+use crate::http::ofrep::cors;
 use crate::http::watching::Watch;
-use crate::http::{App, health, log, openapi, sdk, serve_api, serve_root};
+use crate::http::{App, health, log, openapi, serve_api, serve_ofrep, serve_root, streams};
 use crate::service::{Reception, Services};
 use crate::telemetry::Ingest;
 use crate::token::TokenKeys;
@@ -277,6 +278,12 @@ async fn serve(
         actix_web::App::new()
             .app_data(Data::new(Arc::clone(&shared)))
             .wrap(Condition::new(has_prefix, from_fn(under_prefix)))
+            // Before the others: what is asked for most is found first.
+            .service(
+                web::scope("/ofrep/v1")
+                    .wrap(from_fn(cors))
+                    .configure(serve_ofrep),
+            )
             .configure(serve_root)
             // Some load balancers ask by HEAD.
             .route("/healthz", web::head().to(health::alive))
@@ -337,7 +344,7 @@ async fn end(app: &App, stopping: &watch::Sender<bool>, handle: &ServerHandle, s
     stopping.send_replace(true);
     let drained = async {
         let started = Instant::now();
-        while app.streams.load(Ordering::Relaxed) > 0 && started.elapsed() < sdk::DRAIN {
+        while app.streams.load(Ordering::Relaxed) > 0 && started.elapsed() < streams::DRAIN {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if app.streams.load(Ordering::Relaxed) == 0 {

@@ -11,6 +11,7 @@ use switchover::{
 };
 
 use crate::domain::environment::EnvironmentKey;
+use crate::publish::Flags;
 use crate::store::{PublishedChanges, StoreError};
 
 /// One route's entry: what is sent of it, and since which revision.
@@ -24,6 +25,7 @@ struct PublishedEntry {
 /// An environment's state, immutable.
 #[derive(Debug)]
 pub struct Published {
+    environment: EnvironmentKey,
     kind: EnvironmentKind,
     version: Version,
     etag: String,
@@ -35,6 +37,7 @@ pub struct Published {
     /// The event that leads here from the state before.
     delta: Option<(u64, Bytes)>,
     table: OnceLock<Result<Arc<Table>, InvalidRequirements>>,
+    flags: OnceLock<Result<Arc<Flags>, InvalidRequirements>>,
 }
 
 impl Published {
@@ -83,6 +86,7 @@ impl Published {
         let data = write_snapshot(environment.as_str(), kind, &version, hash, all);
         let (event, snapshot) = event("snapshot", &version, &data);
         Ok(Published {
+            environment: environment.clone(),
             kind,
             etag: format!("\"{version}\""),
             version,
@@ -92,6 +96,7 @@ impl Published {
             snapshot,
             delta,
             table: OnceLock::new(),
+            flags: OnceLock::new(),
         })
     }
 
@@ -151,6 +156,27 @@ impl Published {
                     .map(|(route, entry)| (route.clone(), Entry::Known(Arc::clone(&entry.rollout))))
                     .collect();
                 Table::new(Source::Live, self.kind, entries).map(Arc::new)
+            })
+            .clone()
+    }
+
+    /// The routes as the flags of OpenFeature clients. Made when first asked for.
+    ///
+    /// # Errors
+    /// When the requirements on record cannot be decided.
+    pub fn flags(&self) -> Result<Arc<Flags>, InvalidRequirements> {
+        self.flags
+            .get_or_init(|| {
+                let table = self.table()?;
+                let routes = self.entries.iter().map(|(route, entry)| {
+                    let changed = Version {
+                        epoch: self.version.epoch.clone(),
+                        revision: entry.revision,
+                    };
+                    (route, entry.rollout.stage, changed.to_string())
+                });
+                let flags = Flags::new(self.environment.as_str(), table, routes);
+                Ok(Arc::new(flags))
             })
             .clone()
     }

@@ -24,15 +24,38 @@ pub(super) type AccessVersion = (String, u64);
 #[derive(Default)]
 struct State {
     version: Option<AccessVersion>,
-    keys: HashMap<KeyHash, EnvironmentKey>,
+    keys: HashMap<KeyHash, KnownKey>,
+    /// The environments of the same keys, by the keys' identities.
+    environments: HashMap<Arc<str>, EnvironmentKey>,
     revoked: HashSet<String>,
+}
+
+/// An SDK key that is in force.
+#[derive(Clone, Debug)]
+pub struct KnownKey {
+    /// Its identity, which is no secret.
+    pub id: Arc<str>,
+    /// The one environment that it reads.
+    pub environment: EnvironmentKey,
 }
 
 impl Access {
     /// The environment that an SDK key reads; `None` for a key that is unknown or revoked.
     #[must_use]
     pub fn environment_of(&self, key: &str) -> Option<EnvironmentKey> {
+        self.known(key).map(|known| known.environment)
+    }
+
+    /// What is known of an SDK key; nothing of one that is unknown or revoked.
+    #[must_use]
+    pub fn known(&self, key: &str) -> Option<KnownKey> {
         self.state().keys.get(&key_hash(key)).cloned()
+    }
+
+    /// The environment that the SDK key with this identity reads, while the key is in force.
+    #[must_use]
+    pub fn environment_of_id(&self, id: &str) -> Option<EnvironmentKey> {
+        self.state().environments.get(id).cloned()
     }
 
     /// Whether a token was revoked.
@@ -48,18 +71,20 @@ impl Access {
     pub(super) fn load(&self, store: &Store) -> Result<(), StoreError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let state = store.read_first::<_, StoreError>(|tx| {
-            let keys = tx
-                .sdk_key_hashes()?
-                .into_iter()
-                .map(|(hash, environment)| {
-                    let hash = from_hex(&hash)
-                        .ok_or_else(|| StoreError::Corrupt(format!("sdk_keys.hash: {hash}")))?;
-                    Ok((hash, parse_environment(&environment)?))
-                })
-                .collect::<Result<_, StoreError>>()?;
+            let mut keys = HashMap::new();
+            let mut environments = HashMap::new();
+            for (id, hash, environment) in tx.sdk_key_hashes()? {
+                let hash = from_hex(&hash)
+                    .ok_or_else(|| StoreError::Corrupt(format!("sdk_keys.hash: {hash}")))?;
+                let id: Arc<str> = id.into();
+                let environment = parse_environment(&environment)?;
+                environments.insert(Arc::clone(&id), environment.clone());
+                keys.insert(hash, KnownKey { id, environment });
+            }
             Ok(State {
                 version: Some((epoch(tx)?, tx.access_revision()?)),
                 keys,
+                environments,
                 revoked: tx.revoked_tokens()?.into_iter().collect(),
             })
         })?;

@@ -61,7 +61,7 @@ use crate::publish::{Feed, Hub};
 use crate::store::{IdempotencyKey, Receipt, Store, StoreError, Tx};
 use crate::telemetry::TelemetryStore;
 
-pub use access::Access;
+pub use access::{Access, KnownKey};
 pub use approval::ApprovalView;
 pub use audit::{MOST_GIVEN, Verification};
 pub use board::{Board, BoardCell, BoardRow};

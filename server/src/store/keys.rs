@@ -95,14 +95,14 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// The hashes of the keys that are in force, with their environment.
+    /// The identities of the keys that are in force, with their hash and their environment.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn sdk_key_hashes(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+    pub fn sdk_key_hashes(&mut self) -> Result<Vec<(String, String, String)>, StoreError> {
         Ok(sdk_keys::table
             .filter(sdk_keys::revoked_at.is_null())
-            .select((sdk_keys::hash, sdk_keys::environment))
+            .select((sdk_keys::id, sdk_keys::hash, sdk_keys::environment))
             .load(self.connection)?)
     }
 

@@ -13,7 +13,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use std::sync::Arc;
 
-use crate::http::App;
+use crate::http::{App, CorsOrigins};
 
 pub use caller::Proxies;
 pub(crate) use caller::{address_of, host_of};
@@ -29,6 +29,8 @@ pub struct Front {
     pub proxies: Proxies,
     /// The certificate; without one it speaks HTTP.
     pub tls: Option<Arc<Certificates>>,
+    /// The pages of other sites that may evaluate flags; none by default.
+    pub cors_origins: CorsOrigins,
 }
 
 /// Takes the prefix off what is asked for, and puts it before where answers lead to. A proxy may pass
