@@ -2,11 +2,12 @@
 
 .PHONY: test check bench openapi screenshots
 
-## Every test, on SQLite and on PostgreSQL, the page in Chromium, the OpenAPI document against a server. Installs
-## what is missing where it may.
+## Every test, on SQLite and on PostgreSQL, the page in Chromium, OpenFeature's own clients, the OpenAPI document
+## against a server. Installs what is missing where it may.
 test:
 	@.ci/postgres
 	@.ci/browser
+	@.ci/clients
 	cargo test --workspace --locked --features switchover-server/test-clock
 	@.ci/contract
 	cargo test -p switchover --no-default-features --locked

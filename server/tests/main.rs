@@ -56,6 +56,7 @@ mod instances;
 mod lifecycle;
 mod migrations;
 mod ofrep;
+mod ofrep_clients;
 mod on_prem;
 mod openapi;
 mod outage;
