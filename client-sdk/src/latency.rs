@@ -82,6 +82,16 @@ impl Latency {
         longer.fold(0, |total, (_, count)| total.saturating_add(*count))
     }
 
+    /// How long all of them took together, as exactly as the buckets tell.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        let times = self.counts.iter();
+        let nanos = times.fold(0_u64, |total, (bucket, count)| {
+            total.saturating_add(middle(*bucket).saturating_mul(*count))
+        });
+        Duration::from_nanos(nanos)
+    }
+
     /// The longest call; `None` where nothing was timed.
     #[must_use]
     pub fn max(&self) -> Option<Duration> {

@@ -8,6 +8,7 @@ pub mod domain;
 mod gathering;
 pub mod http;
 pub mod manifest_key;
+pub mod metrics;
 pub mod publish;
 pub mod service;
 pub mod store;

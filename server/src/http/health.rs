@@ -39,10 +39,15 @@ impl Contact {
         lost
     }
 
+    /// How long ago the database was last seen to be there.
+    pub(crate) fn age(&self) -> Duration {
+        let seen = Duration::from_millis(self.seen.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(seen)
+    }
+
     /// For how long the database has been out of reach; `None` while it is not, or only for a moment.
     pub(crate) fn lost_for(&self) -> Option<Duration> {
-        let seen = Duration::from_millis(self.seen.load(Ordering::Relaxed));
-        let away = self.started.elapsed().saturating_sub(seen);
+        let away = self.age();
         (away >= PATIENCE).then_some(away)
     }
 }

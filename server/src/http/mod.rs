@@ -27,6 +27,7 @@ pub(crate) mod instances;
 pub(crate) mod log;
 mod loss;
 mod markdown;
+pub(crate) mod metrics;
 pub(crate) mod mirror;
 pub(crate) mod ofrep;
 pub(crate) mod openapi;
@@ -266,4 +267,5 @@ handlers! {
     sdk_data::compared,
     health::healthz,
     health::readyz,
+    metrics::metrics,
 }

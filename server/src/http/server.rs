@@ -26,7 +26,9 @@ use crate::http::front::{Front, under_prefix};
 use crate::http::health::Contact;
 use crate::http::ofrep::cors;
 use crate::http::watching::Watch;
-use crate::http::{App, health, log, openapi, serve_api, serve_ofrep, serve_root, streams};
+use crate::http::{
+    App, health, log, metrics, openapi, serve_api, serve_ofrep, serve_root, streams,
+};
 use crate::service::{Reception, Services};
 use crate::telemetry::Ingest;
 use crate::token::TokenKeys;
@@ -277,6 +279,7 @@ async fn serve(
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(Data::new(Arc::clone(&shared)))
+            .wrap(from_fn(metrics::count))
             .wrap(Condition::new(has_prefix, from_fn(under_prefix)))
             // Before the others: what is asked for most is found first.
             .service(

@@ -29,6 +29,20 @@ impl Hub {
         self.channel(environment)?.state.borrow().clone()
     }
 
+    /// The present state of every environment that has one, by key.
+    #[must_use]
+    pub fn all(&self) -> Vec<(EnvironmentKey, Arc<Published>)> {
+        let environments = self
+            .environments
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let published = environments.iter().filter_map(|(key, channel)| {
+            let state = channel.state.borrow().clone();
+            state.map(|state| (key.clone(), state))
+        });
+        published.collect()
+    }
+
     /// The present state of an environment and all that follow.
     #[must_use]
     pub fn follow(

@@ -112,6 +112,18 @@ impl Published {
         &self.etag
     }
 
+    /// What kind of environment it is of.
+    #[must_use]
+    pub fn kind(&self) -> EnvironmentKind {
+        self.kind
+    }
+
+    /// What it says of every route, by key.
+    pub fn rollouts(&self) -> impl Iterator<Item = (&RouteKey, &switchover::Rollout)> {
+        let entries = self.entries.iter();
+        entries.map(|(route, entry)| (route, &*entry.rollout))
+    }
+
     /// Whether it has a route.
     #[must_use]
     pub fn has_route(&self, route: &RouteKey) -> bool {

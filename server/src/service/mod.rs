@@ -23,6 +23,7 @@ mod freeze;
 mod guard;
 mod loss;
 mod many;
+mod measured;
 mod observed;
 mod overview;
 mod plan;
@@ -57,6 +58,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 
 use crate::domain::actor::Actor;
 use crate::domain::environment::EnvironmentKey;
+use crate::metrics::Metrics;
 use crate::publish::{Feed, Hub};
 use crate::store::{IdempotencyKey, Receipt, Store, StoreError, Tx};
 use crate::telemetry::TelemetryStore;
@@ -96,6 +98,7 @@ pub use telemetry::{Instances, Series, SeriesSpan};
 pub use token::Revocation;
 pub use writers::{HeardWriter, TakenWriter, Writers};
 
+use measured::Measuring;
 use work::{Touched, Work};
 
 /// Asks what time it is. Only the edge knows.
@@ -180,6 +183,8 @@ pub struct Services {
     verifying: Mutex<()>,
     /// The flips that this node has announced.
     announced: Mutex<BTreeSet<Target>>,
+    metrics: Metrics,
+    measuring: Measuring,
 }
 
 impl Services {
@@ -195,9 +200,16 @@ impl Services {
             Err(StoreError::Duplicate) => store.write(|tx| environment::found(tx, now))?,
             founded => founded?,
         }
+        let telemetry = Arc::new(TelemetryStore::beside(store.database()));
+        let timings = [
+            ("record", store.timings().clone()),
+            ("telemetry", telemetry.timings().clone()),
+        ];
         let services = Services {
-            telemetry: Arc::new(TelemetryStore::beside(store.database())),
+            telemetry,
             store,
+            metrics: Metrics::new(timings),
+            measuring: Measuring::default(),
             hub: Hub::default(),
             feed: Feed::default(),
             access: Access::default(),
@@ -232,6 +244,12 @@ impl Services {
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// What this process counts of itself.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The database.
@@ -346,6 +364,9 @@ impl Services {
             }
             changed => changed?,
         };
+        for action in touched.actions {
+            self.metrics.changed(&ctx.actor, action);
+        }
         // The change is durable. What cannot be published now, the next look at the database will.
         self.watch_over(touched.holds);
         for environment in touched.environments {

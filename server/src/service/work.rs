@@ -50,6 +50,8 @@ pub(super) struct Touched {
     pub(super) environments: BTreeSet<EnvironmentKey>,
     /// The flips that it has announced.
     pub(super) holds: BTreeSet<Target>,
+    /// What is put on record.
+    pub(super) actions: Vec<&'static str>,
 }
 
 impl<'a, 't> Work<'a, 't> {
@@ -316,8 +318,10 @@ impl<'a, 't> Work<'a, 't> {
 
     /// Writes the audit entries; gives what is touched.
     pub(super) fn finish(self) -> Result<Touched, Failure> {
+        let actions = self.drafts.iter().map(|draft| draft.action).collect();
         self.tx.append_audit(self.drafts)?;
         Ok(Touched {
+            actions,
             environments: self.revisions.into_keys().collect(),
             holds: self.holds,
         })

@@ -58,6 +58,7 @@ pub use writers::WriterKey;
 
 pub(crate) use connections::Connections;
 
+use crate::metrics::Timings;
 use dialect::{AnyConnection, Purpose};
 
 /// Why the store could not do what it was asked.
@@ -115,6 +116,7 @@ impl From<diesel::r2d2::PoolError> for StoreError {
 /// The database of a server.
 pub struct Store {
     connections: Connections,
+    timings: Timings,
 }
 
 impl Store {
@@ -135,13 +137,22 @@ impl Store {
     pub fn connect(database: Database) -> Result<Store, StoreError> {
         let (readers, reserved) = if database.is_shared() { (8, 4) } else { (4, 2) };
         let connections = Connections::open(&database, Purpose::Record, readers, reserved)?;
-        Ok(Store { connections })
+        Ok(Store {
+            connections,
+            timings: Timings::default(),
+        })
     }
 
     /// Which database this is.
     #[must_use]
     pub fn database(&self) -> &Database {
         self.connections.database()
+    }
+
+    /// How long its transactions take.
+    #[must_use]
+    pub fn timings(&self) -> &Timings {
+        &self.timings
     }
 
     /// Runs the pending migrations; gives their names.
@@ -160,8 +171,10 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.connections
-            .read(|connection| work(&mut Tx { connection }))
+        self.timings.read(|| {
+            self.connections
+                .read(|connection| work(&mut Tx { connection }))
+        })
     }
 
     /// Reads as [`Store::read`] does, for what must not wait behind those who only look: what is
@@ -173,8 +186,10 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.connections
-            .read_first(|connection| work(&mut Tx { connection }))
+        self.timings.read(|| {
+            self.connections
+                .read_first(|connection| work(&mut Tx { connection }))
+        })
     }
 
     /// Changes everything that the closure changes, or nothing.
@@ -185,11 +200,13 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.connections.write(|connection| {
-            let mut tx = Tx { connection };
-            let done = work(&mut tx)?;
-            dialect::notify(tx.connection).map_err(StoreError::from)?;
-            Ok(done)
+        self.timings.write(|| {
+            self.connections.write(|connection| {
+                let mut tx = Tx { connection };
+                let done = work(&mut tx)?;
+                dialect::notify(tx.connection).map_err(StoreError::from)?;
+                Ok(done)
+            })
         })
     }
 
@@ -201,8 +218,10 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.connections
-            .write(|connection| work(&mut Tx { connection }))
+        self.timings.write(|| {
+            self.connections
+                .write(|connection| work(&mut Tx { connection }))
+        })
     }
 
     /// Copies a SQLite database, in use or not, into a new file.

@@ -30,6 +30,7 @@ pub use processes::Which;
 pub use take::{Arrived, Outcome};
 pub use windows::Length;
 
+use crate::metrics::Timings;
 use crate::store::dialect::{AnyConnection, Purpose};
 use crate::store::{Connections, Database, StoreError};
 
@@ -38,6 +39,7 @@ pub struct TelemetryStore {
     database: Database,
     connections: OnceLock<Connections>,
     opening: Mutex<()>,
+    timings: Timings,
 }
 
 impl TelemetryStore {
@@ -48,7 +50,14 @@ impl TelemetryStore {
             database: database.clone(),
             connections: OnceLock::new(),
             opening: Mutex::new(()),
+            timings: Timings::default(),
         }
+    }
+
+    /// How long its transactions take.
+    #[must_use]
+    pub fn timings(&self) -> &Timings {
+        &self.timings
     }
 
     /// Opens it and runs the pending migrations, unless that is done.
@@ -67,8 +76,10 @@ impl TelemetryStore {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.connections()?
-            .read(|connection| work(&mut Tx { connection }))
+        self.timings.read(|| {
+            self.connections()?
+                .read(|connection| work(&mut Tx { connection }))
+        })
     }
 
     /// Reads as [`TelemetryStore::read`] does, for what must not wait behind those who only look:
@@ -80,8 +91,10 @@ impl TelemetryStore {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.connections()?
-            .read_first(|connection| work(&mut Tx { connection }))
+        self.timings.read(|| {
+            self.connections()?
+                .read_first(|connection| work(&mut Tx { connection }))
+        })
     }
 
     /// Changes everything that the closure changes, or nothing. Writers of all nodes come one after
@@ -93,10 +106,12 @@ impl TelemetryStore {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.connections()?.write(|connection| {
-            let mut tx = Tx { connection };
-            tx.take_head()?;
-            work(&mut tx)
+        self.timings.write(|| {
+            self.connections()?.write(|connection| {
+                let mut tx = Tx { connection };
+                tx.take_head()?;
+                work(&mut tx)
+            })
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use switchover::{Registered, Source};
+use switchover::{Registered, Source, Version};
 
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::telemetry::{Process, Reporter};
@@ -77,6 +77,14 @@ impl Which {
             ended: false,
         }
     }
+}
+
+#[derive(QueryableByName)]
+struct RunningRow {
+    #[diesel(sql_type = Nullable<Text>)]
+    snapshot: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    instances: i64,
 }
 
 type Lists = BTreeMap<String, Arc<[Registered]>>;
@@ -166,6 +174,31 @@ impl Tx<'_> {
             .collect();
         let lists = self.route_lists(digests)?;
         rows.into_iter().map(|row| row.read(&lists)).collect()
+    }
+
+    /// How many instances of an environment run that were heard of since, by the version that they
+    /// decide by; `None` for those that have not said.
+    ///
+    /// # Errors
+    /// When the database cannot be used, or a row says what cannot be.
+    pub fn running(
+        &mut self,
+        environment: &EnvironmentKey,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<(Option<Version>, u64)>, StoreError> {
+        let rows: Vec<RunningRow> = diesel::sql_query(
+            "SELECT snapshot, COUNT(*) AS instances FROM instances \
+             WHERE environment = $1 AND last_seen >= $2 AND ended_at IS NULL GROUP BY snapshot",
+        )
+        .bind::<Text, _>(environment.as_str().to_owned())
+        .bind::<BigInt, _>(since.timestamp_micros())
+        .load(self.connection)?;
+        let read = rows.into_iter().map(|row| {
+            let snapshot = row.snapshot;
+            let version = snapshot.map(|snapshot| text::parse("instances.snapshot", &snapshot));
+            Ok((version.transpose()?, count("instances", row.instances)?))
+        });
+        read.collect()
     }
 
     /// Lists of routes, by their digests.

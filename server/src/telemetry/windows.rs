@@ -8,11 +8,11 @@ use diesel::sql_types::{BigInt, Text};
 use switchover::{Path, Role, RouteCounts, RouteKey};
 
 use crate::domain::environment::EnvironmentKey;
-use crate::domain::telemetry::Tally;
+use crate::domain::telemetry::{Tallies, Tally};
 use crate::store::StoreError;
 use crate::store::dialect::{self, Cell};
-use crate::telemetry::Tx;
 use crate::telemetry::text::{self, count, number};
+use crate::telemetry::{Place, Tx};
 
 /// How long a window is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,10 @@ impl Length {
         }
     }
 }
+
+/// In the place of a length: the window that began with the first report and never ends. What only rises
+/// is read from it.
+const EVER: i64 = 0;
 
 const KEY: [&str; 6] = [
     "environment",
@@ -94,7 +98,7 @@ impl Windows {
         counts: &RouteCounts,
         then: DateTime<Utc>,
     ) {
-        for seconds in Length::ALL.map(Length::seconds) {
+        for seconds in Length::ALL.map(Length::seconds).into_iter().chain([EVER]) {
             let key = Key {
                 environment: environment.as_str().to_owned(),
                 route: counts.route.as_str().to_owned(),
@@ -155,7 +159,8 @@ impl Key {
 
 /// The second in which the window of a moment begins.
 pub(super) fn start(at: DateTime<Utc>, seconds: i64) -> i64 {
-    at.timestamp().div_euclid(seconds).saturating_mul(seconds)
+    let windows = at.timestamp().checked_div_euclid(seconds);
+    windows.unwrap_or_default().saturating_mul(seconds)
 }
 
 #[derive(QueryableByName)]
@@ -231,6 +236,32 @@ impl Tx<'_> {
             .execute(self.connection)?;
         }
         Ok(())
+    }
+
+    /// What was ever counted, by rollout. It only rises.
+    ///
+    /// # Errors
+    /// When the database cannot be used, or a row says what cannot be.
+    pub fn totals(&mut self) -> Result<BTreeMap<Place, Tallies>, StoreError> {
+        let rows: Vec<WindowRow> = diesel::sql_query(format!(
+            "SELECT {} FROM windows WHERE seconds = $1 AND starts_at = $2",
+            COLUMNS.join(", ")
+        ))
+        .bind::<BigInt, _>(EVER)
+        .bind::<BigInt, _>(0)
+        .load(self.connection)?;
+        let mut totals = BTreeMap::<Place, Tallies>::new();
+        for row in rows {
+            let (key, tally) = row.read()?;
+            let place = (
+                text::parse("windows.environment", &key.environment)?,
+                text::parse("windows.route", &key.route)?,
+            );
+            let path = text::path("windows.path", &key.path)?;
+            let role = text::role("windows.role", &key.role)?;
+            *totals.entry(place).or_default().of_mut(path, role) = tally;
+        }
+        Ok(totals)
     }
 
     /// Goes through the windows of a route that begin in a span of time: those of 10 seconds, which
