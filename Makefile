@@ -8,6 +8,7 @@ test:
 	@.ci/postgres
 	@.ci/browser
 	@.ci/clients
+	@.ci/prometheus
 	cargo test --workspace --locked --features switchover-server/test-clock
 	@.ci/contract
 	cargo test -p switchover --no-default-features --locked

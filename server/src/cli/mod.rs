@@ -2,6 +2,7 @@
 //! REST interface.
 
 mod acceptance;
+mod alerts;
 mod api;
 mod approve;
 mod args;
@@ -14,6 +15,7 @@ mod cohort;
 mod cohorts;
 mod completions;
 mod consistency;
+mod dashboard;
 mod demo;
 mod demote;
 mod env_file;
@@ -131,6 +133,10 @@ enum Command {
     Gates(gates::GatesArgs),
     /// What the limits on errors, latency and mismatches say of a rollout now
     Guards(guards::GuardsArgs),
+    /// Write alerting rules for Prometheus
+    Alerts(alerts::AlertsArgs),
+    /// Write a row of a Grafana dashboard, or a dashboard
+    Dashboard(dashboard::DashboardArgs),
     /// Approve the promotion of a route as it is now
     Approve(approve::ApproveArgs),
     /// Freeze the stages of on-prem environments into releases, publish them, hand out manifests
@@ -230,6 +236,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Acceptance(args) => acceptance::run(file, &args),
         Command::Gates(args) => gates::run(file, &args),
         Command::Guards(args) => guards::run(file, &args),
+        Command::Alerts(args) => alerts::run(file, &args),
+        Command::Dashboard(args) => dashboard::run(file, &args),
         Command::Approve(args) => approve::run(file, &args),
         Command::Release(command) => release::run(file, &command),
         Command::Forecast(args) => forecast::run(&args),

@@ -3,6 +3,7 @@
 //! Pure: no HTTP, no SQL, no clock, no randomness. Whatever it judges arrives as an argument.
 
 pub mod actor;
+pub mod alerts;
 pub mod approval;
 mod approved;
 pub mod archive;
@@ -14,6 +15,7 @@ pub mod checkpoint;
 pub mod cohort;
 mod command;
 pub mod consistency;
+pub mod dashboard;
 mod door;
 pub mod doubling;
 pub mod drill;
