@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::http::{Certificates, CorsOrigins, Front, PathPrefix, Proxies, TlsError, TlsFiles};
 use crate::manifest_key::{MANIFEST_KEY_FILE, ManifestKeys};
+use crate::prometheus;
 use crate::store::Database;
 use crate::token::{KEY_FILE, TokenError, TokenKeys};
 
@@ -82,6 +83,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Who client commands say they are.
     pub token: Option<String>,
+    /// The Prometheus that gates and guards ask.
+    pub prometheus: Option<prometheus::Settings>,
     /// Who runs this.
     pub user: String,
     /// Whether the reader wants no colours.
@@ -109,6 +112,8 @@ struct Said {
     url: Option<String>,
     ca_file: Option<String>,
     token: Option<String>,
+    prometheus_url: Option<String>,
+    prometheus_token_file: Option<String>,
 }
 
 impl Config {
@@ -125,6 +130,8 @@ impl Config {
             tls_key: args.tls_key.clone(),
             cors_origins: args.cors_origins.clone(),
             log_format: args.log_format,
+            prometheus_url: args.prometheus_url.clone(),
+            prometheus_token_file: args.prometheus_token_file.clone(),
             ..Said::storage(&args.storage)
         };
         Config::resolve(file, said)
@@ -256,6 +263,10 @@ impl Config {
             None => Database::Sqlite(data_dir.join("switchover.db")),
         };
         let url = said.url.as_deref().unwrap_or(DEFAULT_URL);
+        let prometheus = said
+            .prometheus_url
+            .map(|url| asked(&url, said.prometheus_token_file))
+            .transpose()?;
         Ok(Config {
             listen: said.listen.unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
             path_prefix: parsed(said.path_prefix)?,
@@ -269,6 +280,7 @@ impl Config {
             url: url.trim_end_matches('/').to_owned(),
             ca_file: said.ca_file.map(PathBuf::from),
             token: said.token,
+            prometheus,
             user: variable("USER")
                 .or_else(|| variable("LOGNAME"))
                 .unwrap_or_else(|| "somebody".to_owned()),
@@ -309,6 +321,8 @@ impl Said {
             url: text(self.url, weaker.url),
             ca_file: text(self.ca_file, weaker.ca_file),
             token: text(self.token, weaker.token),
+            prometheus_url: text(self.prometheus_url, weaker.prometheus_url),
+            prometheus_token_file: text(self.prometheus_token_file, weaker.prometheus_token_file),
         }
     }
 }
@@ -362,6 +376,20 @@ fn tls_files(
                 .to_owned(),
         )),
     }
+}
+
+/// How to reach the Prometheus at this address.
+fn asked(url: &str, token_file: Option<String>) -> Result<prometheus::Settings, ConfigError> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        // It may hold a secret, so it is not told.
+        let why = "the address of Prometheus begins with http:// or https://";
+        return Err(ConfigError(why.to_owned()));
+    }
+    Ok(prometheus::Settings {
+        url: url.trim_end_matches('/').to_owned(),
+        token_file: token_file.map(PathBuf::from),
+        every: prometheus::GUARDS_ASK_EVERY,
+    })
 }
 
 fn no_manifest_key() -> ConfigError {

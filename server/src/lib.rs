@@ -9,6 +9,7 @@ mod gathering;
 pub mod http;
 pub mod manifest_key;
 pub mod metrics;
+pub mod prometheus;
 pub mod publish;
 pub mod service;
 pub mod store;

@@ -1,8 +1,11 @@
 //! Prometheus itself: it scrapes the server, and checks and evaluates the rules that the program
 //! writes.
 
+mod gates;
+mod guards;
 mod monitor;
 mod rules;
+mod strange;
 
 use std::time::Duration;
 

@@ -55,6 +55,7 @@ fn look(app: &App, guards: &[(&str, GuardState)]) -> usize {
         .iter()
         .map(|(name, state)| GuardReport {
             guard: Guard {
+                query: None,
                 name: (*name).to_owned(),
                 measure: Measure::ErrorRate,
                 limit: 0.01,

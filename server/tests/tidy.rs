@@ -215,6 +215,22 @@ fn the_conductor_knows_no_sql_no_http_and_no_clock() {
 }
 
 #[test]
+fn metrics_and_prometheus_know_no_sql_and_no_server() {
+    let words = [
+        "diesel",
+        "sql_query",
+        "actix_web",
+        "utoipa",
+        "crate::http",
+        "crate::service",
+        "Utc::now",
+        "std::env",
+    ];
+    assert_none(refuse("server/src/metrics", &words, &[]));
+    assert_none(refuse("server/src/prometheus", &words, &[]));
+}
+
+#[test]
 fn rows_stay_in_the_store() {
     let words = [
         "actix_web",

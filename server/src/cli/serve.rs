@@ -17,6 +17,7 @@ use crate::cli::output::say;
 use crate::config::{Config, FileArgs, LogFormat, ServeArgs};
 use crate::domain::actor::{Actor, Role};
 use crate::http::{CONDUCT_EVERY, Running, Server, ServerConfig, UNREAD};
+use crate::prometheus::Prometheus;
 use crate::service::{Clock, Services, system_clock};
 use crate::store::{Database, Store, StoreError};
 use crate::token::TokenKeys;
@@ -63,7 +64,8 @@ fn start(config: &Config, keys: Arc<TokenKeys>, clock: Clock) -> Result<Running,
         .map_err(opened)?
         .with_manifest_signer(Arc::new(move || {
             signing.manifest_keys().map_err(|error| error.to_string())
-        }));
+        }))
+        .with_prometheus(Prometheus::new(config.prometheus.clone()));
     let server = ServerConfig {
         listen: config.listen.clone(),
         signals: true,

@@ -5,6 +5,7 @@
 //! does is compared, in its own transaction, with what it was decided by, so a node that does not
 //! know yet that it was replaced does nothing twice.
 
+mod asking;
 mod watching;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use crate::service::Services;
 use crate::store::{Candidate, StoreError};
 
+use asking::Round;
 use watching::Watching;
 
 /// So many pages of reports are read in one tick; the rest waits for the next.
@@ -29,6 +31,8 @@ pub struct Conductor {
     candidate: Option<Candidate>,
     /// What only the node has that acts.
     watching: Option<Watching>,
+    /// What is asked elsewhere.
+    round: Round,
     failing: bool,
 }
 
@@ -40,6 +44,7 @@ impl Conductor {
             services,
             candidate: None,
             watching: None,
+            round: Round::default(),
             failing: false,
         }
     }
@@ -110,6 +115,11 @@ impl Conductor {
             if is_all {
                 break;
             }
+        }
+        let answered = self.round.go_on(&self.services)?;
+        if !answered.is_empty() {
+            watching.hear(&self.services, answered)?;
+            watching.act(&self.services);
         }
         // Whoever has announced a flip ends it; this is for nodes that are gone.
         self.services.settle_due()?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use switchover::RouteKey;
 
+use crate::conductor::asking::Answered;
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::guard::{GuardReport, Watched};
 use crate::domain::telemetry::Reported;
@@ -86,6 +87,35 @@ impl Watching {
             touched.insert(key);
         }
         Ok(touched)
+    }
+
+    /// Gives guards what Prometheus has answered to them, and keeps what they know then.
+    pub(super) fn hear(
+        &mut self,
+        services: &Services,
+        answered: Vec<Answered>,
+    ) -> Result<(), StoreError> {
+        let second = services.now().timestamp();
+        let mut touched = BTreeSet::new();
+        for (asking, answers) in answered {
+            let key = (asking.target.environment, asking.target.route);
+            let state = self.states.entry(key.clone()).or_default();
+            // The rollout may have changed since they were asked, and act under the new form.
+            if state.is_later_than(asking.published) {
+                continue;
+            }
+            state.hear(asking.published, &asking.guards, &answers, second);
+            touched.insert(key);
+        }
+        let states: Vec<(&Key, &Watched)> = self
+            .states
+            .iter()
+            .filter(|(key, _)| touched.contains(*key))
+            .collect();
+        let position = self.position;
+        services
+            .telemetry()
+            .write::<_, StoreError>(|tx| tx.keep_guards((position, position), &states))
     }
 
     /// Does what is due. What cannot be done now is tried again at the next tick.

@@ -68,6 +68,17 @@ pub struct ServeArgs {
     /// How log lines are written, to standard error [default: text]
     #[arg(long, value_name = "FORMAT", env = "SWITCHOVER_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Prometheus that gates and guards ask, such as http://127.0.0.1:9090
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SWITCHOVER_PROMETHEUS_URL",
+        hide_env_values = true
+    )]
+    pub prometheus_url: Option<String>,
+    /// File with the token that it wants; read each time
+    #[arg(long, value_name = "FILE", env = "SWITCHOVER_PROMETHEUS_TOKEN_FILE")]
+    pub prometheus_token_file: Option<String>,
     /// File with the time by which the server's clock is ahead, read at every look at the clock: a
     /// number of seconds, or a length such as 7d
     #[cfg(feature = "test-clock")]

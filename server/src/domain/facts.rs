@@ -16,7 +16,7 @@ use crate::domain::frozen::Frozen;
 use crate::domain::guard::GuardReport;
 use crate::domain::loss::Gap;
 use crate::domain::plan::Plan;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Policy, Sampled};
 use crate::domain::release::FrozenStage;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
@@ -85,6 +85,8 @@ pub struct Proof {
     pub censuses: Vec<Census>,
     /// What callers report of the route, by hosted environment.
     pub traffic: BTreeMap<EnvironmentKey, Traffic>,
+    /// What Prometheus answers, by hosted environment and the gate's name.
+    pub sampled: BTreeMap<(EnvironmentKey, String), Sampled>,
     /// Which instances run, by hosted environment.
     pub deployed: BTreeMap<EnvironmentKey, Deployed>,
     /// Whether what callers report could not be read: then nobody knows what they do.

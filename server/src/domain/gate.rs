@@ -5,14 +5,17 @@ pub mod answer;
 mod lifecycle;
 mod people;
 mod proof;
+mod queried;
 mod repairs;
 mod traffic;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use switchover::Stage;
 
 use crate::domain::facts::Facts;
-use crate::domain::policy::{GateKind, Rule};
+use crate::domain::policy::{GateKind, Query, Rule};
 use crate::domain::rollout::Rollout;
 
 pub use answer::{GateReport, GateState};
@@ -46,12 +49,14 @@ pub fn soak_ends(to: Stage, rollout: &Rollout, facts: &Facts) -> Option<DateTime
 }
 
 /// What gates ask of running callers.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Asked {
     /// How far back calls count, in minutes, and the limit for slow ones, in milliseconds.
     pub traffic: Option<(f64, Option<f64>)>,
     /// Whether the instances that run are asked for.
     pub instances: bool,
+    /// What Prometheus is asked, by name.
+    pub queries: BTreeMap<String, Query>,
 }
 
 impl Asked {
@@ -66,6 +71,10 @@ impl Asked {
                     asked.traffic = Some((minutes, rule.number("p99_ms")));
                 }
                 GateKind::CodeDeployed | GateKind::Census => asked.instances = true,
+                GateKind::Prometheus => {
+                    let queries = rule.query.map(|asks| (asks.name, asks.query));
+                    asked.queries.extend(queries);
+                }
                 _ => {}
             }
         }
@@ -101,6 +110,7 @@ pub fn judge(rule: &Rule, to: Stage, rollout: &Rollout, facts: &Facts) -> GateRe
         GateKind::Census => people::census(rule, facts),
         GateKind::Runbook => proof::runbook(facts),
         GateKind::External => people::external(to, facts),
+        GateKind::Prometheus => queried::prometheus(rule, facts),
     }
 }
 

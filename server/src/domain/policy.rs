@@ -3,6 +3,7 @@
 
 mod document;
 mod guards;
+mod query;
 mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,11 @@ use switchover::{EnvironmentKind, Percent, Stage, Watch};
 use crate::domain::environment::Environment;
 use crate::domain::ramp::{Hold, Step};
 
+use guards::GuardDocument;
+
 pub use document::{LARGEST_POLICY, Numbers};
-pub use rule::{GateKind, Number, Rule, Scope, Strict};
+pub use query::{Query, Sampled, Worse};
+pub use rule::{Asks, GateKind, Number, Rule, Scope, Strict};
 
 /// A policy's name: `[a-z][a-z0-9_]{0,62}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -101,6 +105,8 @@ pub enum Measure {
     MirrorP99Ms,
     /// The share of compared rows that differ.
     Inconsistency,
+    /// What Prometheus answers to the guard's query.
+    Prometheus,
 }
 
 impl Measure {
@@ -115,6 +121,7 @@ impl Measure {
             Measure::MirrorFailureRate => "mirror_failure_rate",
             Measure::MirrorP99Ms => "mirror_p99_ms",
             Measure::Inconsistency => "inconsistency",
+            Measure::Prometheus => "prometheus",
         }
     }
 }
@@ -146,9 +153,9 @@ impl GuardAction {
     }
 }
 
-/// A limit on what callers report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A limit on what callers report, or on what Prometheus answers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(into = "GuardDocument")]
 pub struct Guard {
     /// Its name, unique in the policy.
     pub name: String,
@@ -159,8 +166,24 @@ pub struct Guard {
     /// What it does then.
     pub action: GuardAction,
     /// With fewer calls, comparisons or writes than this it does not answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_calls: Option<u64>,
+    /// What it asks Prometheus, where it watches that, and only there.
+    pub query: Option<Query>,
+}
+
+impl Guard {
+    /// Whether whatever is within this one's limit is within the other's.
+    fn is_as_strict_as(&self, other: &Guard) -> bool {
+        let limit = match (&self.query, &other.query) {
+            (None, None) => self.limit <= other.limit,
+            (Some(mine), Some(theirs)) => mine.is_as_strict_as(self.limit, theirs, other.limit),
+            _ => false,
+        };
+        limit
+            && self.measure == other.measure
+            && self.action == other.action
+            && self.min_calls.unwrap_or(1) <= other.min_calls.unwrap_or(1)
+    }
 }
 
 /// A policy, checked.
@@ -302,12 +325,8 @@ impl Policy {
             })
         });
         let guards = other.guards.iter().any(|theirs| {
-            !self.guards.iter().any(|guard| {
-                guard.measure == theirs.measure
-                    && guard.action == theirs.action
-                    && guard.limit <= theirs.limit
-                    && guard.min_calls.unwrap_or(1) <= theirs.min_calls.unwrap_or(1)
-            })
+            let mut mine = self.guards.iter();
+            !mine.any(|guard| guard.is_as_strict_as(theirs))
         });
         let ramp = self.ramp != other.ramp || self.starts_ramps() && !other.starts_ramps();
         gates || guards || other.has_ramp() && ramp

@@ -36,7 +36,7 @@ struct GuardBody {
     #[schema(example = "errors")]
     name: String,
     /// `error_rate`, `error_ratio`, `p99_ms`, `mismatches_per_hour`, `mirror_failure_rate`,
-    /// `mirror_p99_ms` or `inconsistency`.
+    /// `mirror_p99_ms`, `inconsistency` or `prometheus`.
     #[schema(value_type = String, example = "error_rate")]
     measure: &'static str,
     #[schema(example = 0.01)]

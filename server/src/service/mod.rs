@@ -30,6 +30,7 @@ mod plan;
 mod policy;
 mod preparation;
 mod proof;
+mod queried;
 mod ramp;
 mod ramp_group;
 mod reception;
@@ -59,6 +60,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use crate::domain::actor::Actor;
 use crate::domain::environment::EnvironmentKey;
 use crate::metrics::Metrics;
+use crate::prometheus::Prometheus;
 use crate::publish::{Feed, Hub};
 use crate::store::{IdempotencyKey, Receipt, Store, StoreError, Tx};
 use crate::telemetry::TelemetryStore;
@@ -84,6 +86,7 @@ pub use overview::{
     TimelinePart,
 };
 pub use plan::{PlanView, StepPatch};
+pub use queried::Asking;
 pub use ramp::{Guards, Moved};
 pub use reception::{NotHeard, Reception, Receptionist};
 pub use release::{Freeze, ManifestSigner, release_tag};
@@ -185,6 +188,7 @@ pub struct Services {
     announced: Mutex<BTreeSet<Target>>,
     metrics: Metrics,
     measuring: Measuring,
+    prometheus: Arc<Prometheus>,
 }
 
 impl Services {
@@ -210,6 +214,7 @@ impl Services {
             store,
             metrics: Metrics::new(timings),
             measuring: Measuring::default(),
+            prometheus: Arc::new(Prometheus::new(None)),
             hub: Hub::default(),
             feed: Feed::default(),
             access: Access::default(),

@@ -1,4 +1,4 @@
-//! What callers report, as gates ask for it. It is read beside every transaction.
+//! What callers report, and what Prometheus answers, as gates ask for it: beside every transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,7 @@ use crate::domain::environment::EnvironmentKey;
 use crate::domain::facts::{Deployed, Facts, Traffic};
 use crate::domain::gate::{Asked, answering};
 use crate::domain::lifecycle::Command;
+use crate::domain::policy::Sampled;
 use crate::domain::route::Operation;
 use crate::domain::telemetry::{SEEN_WITHIN_MINUTES, Tallies, deployed};
 use crate::service::proof::proof;
@@ -30,6 +31,7 @@ pub(super) struct Observed(BTreeMap<RouteKey, (Asked, Answers)>);
 struct Answers {
     traffic: BTreeMap<EnvironmentKey, Traffic>,
     deployed: BTreeMap<EnvironmentKey, Deployed>,
+    sampled: BTreeMap<(EnvironmentKey, String), Sampled>,
     unreadable: bool,
 }
 
@@ -50,6 +52,7 @@ impl Observed {
         };
         facts.proof.traffic = answers.traffic;
         facts.proof.deployed = answers.deployed;
+        facts.proof.sampled = answers.sampled;
         facts.proof.unreadable = answers.unreadable;
     }
 }
@@ -95,22 +98,23 @@ impl Services {
         let mut observed = Observed::default();
         for facts in promotions {
             let asked = Asked::of(facts, to);
-            let answers = self.ask(facts, asked).unwrap_or_else(|error| {
+            let mut answers = self.ask(facts, &asked).unwrap_or_else(|error| {
                 tracing::warn!(%error, "what callers report cannot be read");
                 Answers {
                     unreadable: true,
                     ..Answers::default()
                 }
             });
+            answers.sampled = self.sample(facts, &asked);
             let route = facts.route.spec.key.clone();
             observed.0.insert(route, (asked, answers));
         }
         observed
     }
 
-    fn ask(&self, facts: &Facts, asked: Asked) -> Result<Answers, StoreError> {
+    fn ask(&self, facts: &Facts, asked: &Asked) -> Result<Answers, StoreError> {
         let mut answers = Answers::default();
-        if asked == Asked::default() {
+        if asked.traffic.is_none() && !asked.instances {
             return Ok(answers);
         }
         let (route, now) = (&facts.route.spec.key, facts.now);

@@ -89,6 +89,9 @@ impl Services {
                 route,
             })
         })?;
+        let promotions = overview.rollouts.iter();
+        let promotions = promotions.filter_map(|it| Some((&it.facts, it.to?)));
+        self.ask_ahead(promotions);
         for rollout in &mut overview.rollouts {
             self.ask_callers(rollout);
         }

@@ -27,6 +27,7 @@ fn due(action: GuardAction, published: u64) -> Due {
     let numbers = json!({ "trials": 100, "violations": 9 });
     Due {
         guard: Guard {
+            query: None,
             name: "errors".to_owned(),
             measure: Measure::ErrorRate,
             limit: 0.01,

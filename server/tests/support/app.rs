@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use switchover_server::domain::actor::{Actor, Role};
 use switchover_server::http::{Front, Running, Server, ServerConfig, UNREAD};
 use switchover_server::manifest_key::ManifestKeys;
+use switchover_server::prometheus::{Prometheus, Settings};
 use switchover_server::service::{Clock, ManifestSigner, Services};
 use switchover_server::token::{KEY_FILE, TokenKeys};
 use tempfile::TempDir;
@@ -113,11 +114,30 @@ impl App {
         App::with(database, UNREAD, None, front)
     }
 
+    /// A server whose gates and guards ask a Prometheus.
+    pub(crate) fn asking(engine: Engine, prometheus: Settings) -> App {
+        let database = Arc::new(TestDatabase::new(engine));
+        let asking =
+            |services: Services| services.with_prometheus(Prometheus::new(Some(prometheus)));
+        App::with_services(database, (UNREAD, None), Front::default(), asking)
+    }
+
     fn with(
         database: Arc<TestDatabase>,
         unread: std::time::Duration,
         conduct_every: Option<std::time::Duration>,
         front: Front,
+    ) -> App {
+        App::with_services(database, (unread, conduct_every), front, |services| {
+            services
+        })
+    }
+
+    fn with_services(
+        database: Arc<TestDatabase>,
+        (unread, conduct_every): (std::time::Duration, Option<std::time::Duration>),
+        front: Front,
+        more: impl FnOnce(Services) -> Services,
     ) -> App {
         let start = Utc.with_ymd_and_hms(2026, 1, 5, 10, 0, 0).unwrap();
         let clock = Arc::new(AtomicI64::new(start.timestamp_micros()));
@@ -125,6 +145,7 @@ impl App {
         let services = Services::start(database.open(), reading(&clock))
             .unwrap()
             .with_manifest_signer(signer(&manifest_keys));
+        let services = more(services);
         let config = ServerConfig {
             listen: "127.0.0.1:0".to_owned(),
             signals: false,

@@ -48,6 +48,7 @@ fn compared(kind: ConsistencyKind, all: u64, differing: u64, second: i64) -> Com
 
 fn guard() -> Guard {
     Guard {
+        query: None,
         name: "inconsistency".to_owned(),
         measure: Measure::Inconsistency,
         limit: 0.01,

@@ -1,6 +1,7 @@
 //! Every gate, in each of its answers, for every stage, in every kind of environment.
 
 mod proof;
+mod queried;
 mod traffic;
 mod world;
 
@@ -71,6 +72,7 @@ fn rows(gate: GateKind, place: Place) -> Vec<Row> {
         GateKind::Release => release(),
         GateKind::Repairs => traffic::repairs(),
         GateKind::Census => census(place),
+        GateKind::Prometheus => queried::prometheus(),
     }
 }
 
@@ -80,6 +82,7 @@ fn answers(gate: GateKind, place: Place) -> &'static [GateState] {
     match gate {
         GateKind::CodeDeployed
         | GateKind::Telemetry
+        | GateKind::Prometheus
         | GateKind::Repairs
         | GateKind::Plan
         | GateKind::Acceptance => &[Pass, Fail, Insufficient],

@@ -221,7 +221,7 @@ pub(super) fn code_deployed(facts: &Facts) -> GateReport {
         .with("lacking", lacking.len())
 }
 
-fn worse(one: GateState, other: GateState) -> GateState {
+pub(super) fn worse(one: GateState, other: GateState) -> GateState {
     match (one, other) {
         (GateState::Fail, _) | (_, GateState::Fail) => GateState::Fail,
         (GateState::Insufficient, _) | (_, GateState::Insufficient) => GateState::Insufficient,

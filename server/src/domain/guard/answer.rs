@@ -9,15 +9,20 @@ use crate::domain::guard::sequential::{Sequential, bound};
 use crate::domain::guard::watched::Watching;
 use crate::domain::guard::{GuardReport, GuardState};
 use crate::domain::number::real;
-use crate::domain::policy::{Guard, Measure};
+use crate::domain::policy::{Guard, Measure, Sampled};
 
 /// Why nothing is known of a measure that no caller reports.
 pub(super) const NOT_REPORTED: &str = "the rows of the two stores were not compared yet";
+
+/// Why nothing is known of what Prometheus is asked.
+pub(super) const NOT_ASKED: &str =
+    "Prometheus was not asked of the rollout as it is now: it is while calls may take the new path";
 
 /// The answer where nothing was reported of the rollout as it is.
 pub(super) fn silent(guard: &Guard) -> GuardReport {
     let detail = match guard.measure {
         Measure::Inconsistency => NOT_REPORTED,
+        Measure::Prometheus => NOT_ASKED,
         _ => "nothing is reported of the rollout as it is now",
     };
     GuardReport {
@@ -93,6 +98,12 @@ pub(super) fn grounds(
                 hourly.comparisons()
             )
         }
+        Gathered::Sampled(Some(Sampled::Number(number))) => {
+            put("value", (*number).into());
+            format!("Prometheus answers {number}, limit {limit}")
+        }
+        Gathered::Sampled(Some(Sampled::Nothing(why))) => why.clone(),
+        Gathered::Sampled(None) => NOT_ASKED.to_owned(),
         Gathered::Nothing => NOT_REPORTED.to_owned(),
     };
     (detail, numbers)

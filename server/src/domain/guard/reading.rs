@@ -9,7 +9,7 @@ use crate::domain::guard::fleet::Cells;
 use crate::domain::guard::hourly::Hourly;
 use crate::domain::guard::recent::Span;
 use crate::domain::guard::sequential::{Finding, Hypothesis, Sample, Sequential, Weighing};
-use crate::domain::policy::{Measure, whole_ms};
+use crate::domain::policy::{Measure, Sampled, whole_ms};
 use crate::domain::telemetry::Reported;
 
 /// Calls come every few seconds from everybody, so the last ten seconds tell who has how many.
@@ -54,6 +54,8 @@ pub(super) enum Gathered {
     },
     /// Findings in an hour.
     Hourly(Hourly),
+    /// What Prometheus last answered.
+    Sampled(Option<Sampled>),
     /// Nothing: callers do not report this.
     Nothing,
 }
@@ -80,6 +82,7 @@ impl Gathered {
                 old: 0,
             },
             Measure::MismatchesPerHour => Gathered::Hourly(Hourly::default()),
+            Measure::Prometheus => Gathered::Sampled(None),
             Measure::Inconsistency => Gathered::Nothing,
         }
     }
@@ -152,7 +155,7 @@ impl Gathered {
                     }
                 }
             }
-            Gathered::Nothing => {}
+            Gathered::Sampled(_) | Gathered::Nothing => {}
         }
         taken
     }
@@ -163,7 +166,7 @@ impl Gathered {
         match self {
             Gathered::Share(test) | Gathered::Ratio { test, .. } => test.finding(epoch, instances),
             Gathered::Hourly(hourly) => hourly.finding(second, limit, instances),
-            Gathered::Nothing => Finding::Within,
+            Gathered::Sampled(_) | Gathered::Nothing => Finding::Within,
         }
     }
 
@@ -183,6 +186,8 @@ impl Gathered {
             }
             Gathered::Ratio { new, old, .. } => (*new.min(old), LEAST_COMPARED.max(least)),
             Gathered::Hourly(hourly) => (hourly.comparisons(), least),
+            // One number is all that is asked for.
+            Gathered::Sampled(_) => (least, least),
             Gathered::Nothing => (0, least),
         }
     }

@@ -9,11 +9,14 @@ use crate::domain::guard::fleet::{Cells, Fleet};
 use crate::domain::guard::reading::Gathered;
 use crate::domain::guard::sequential::Finding;
 use crate::domain::guard::{GuardReport, GuardState};
-use crate::domain::policy::{Guard, Measure};
+use crate::domain::policy::{Guard, Measure, Query, Sampled};
 use crate::domain::telemetry::Reported;
 
 /// Without a report for longer than two flush intervals, in seconds, nothing is known.
 pub(super) const SILENT: i64 = 10;
+/// What Prometheus answered says nothing any more after so many seconds: three times as long as guards
+/// wait between two questions, and what an answer may take.
+pub(super) const SAMPLE_HOLDS: i64 = 50;
 
 /// What the guards of one rollout know. Bounded in size.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,8 @@ pub(super) struct Watching {
     name: String,
     pub(super) measure: Measure,
     pub(super) limit: f64,
+    #[serde(default)]
+    query: Option<Query>,
     pub(super) gathered: Gathered,
     pub(super) last: Option<i64>,
     pub(super) tipped: Option<Tipped>,
@@ -118,6 +123,49 @@ impl Watched {
         }
     }
 
+    /// Whether it has seen a later form of the rollout than the one that is published since revision
+    /// `published`.
+    #[must_use]
+    pub fn is_later_than(&self, published: u64) -> bool {
+        self.published > published
+    }
+
+    /// Takes what Prometheus has answered to guards, by their names, of a rollout that is published as it
+    /// is since revision `published`. `second` is the time.
+    pub fn hear(
+        &mut self,
+        published: u64,
+        guards: &[Guard],
+        answers: &[(String, Sampled)],
+        second: i64,
+    ) {
+        if self.published != published || !self.is_about(guards) {
+            self.begin(published, guards);
+        }
+        let (epoch, instances) = (self.epoch, self.fleet.instances());
+        for (watching, guard) in self.guards.iter_mut().zip(guards) {
+            let mut heard = answers.iter();
+            let heard = heard.find(|(name, _)| *name == guard.name);
+            let (Some(query), Some((_, sampled))) = (&guard.query, heard) else {
+                continue;
+            };
+            watching.gathered = Gathered::Sampled(Some(sampled.clone()));
+            watching.last = Some(second);
+            if let Sampled::Number(number) = sampled
+                && query.is_beyond(*number, guard.limit)
+                && watching.tipped.is_none()
+            {
+                let (detail, numbers) = answer::grounds(watching, epoch, instances, second);
+                watching.tipped = Some(Tipped {
+                    instance: None,
+                    detail,
+                    numbers,
+                    acted: false,
+                });
+            }
+        }
+    }
+
     /// What is to be done, and has not been yet.
     #[must_use]
     pub fn due(&self, guards: &[Guard]) -> Vec<Due> {
@@ -190,7 +238,9 @@ impl Watched {
         let limit = (watching.measure, watching.limit);
         let (trials, needed) = watching.gathered.trials(limit, guard.min_calls);
         let silent = watching.last.map(|last| second.saturating_sub(last));
-        if let Some(seconds) = silent {
+        let is_sample = matches!(watching.gathered, Gathered::Sampled(_));
+        let holds = if is_sample { SAMPLE_HOLDS } else { SILENT };
+        if let (Some(seconds), false) = (silent, is_sample) {
             numbers.insert("last_report_seconds_ago".to_owned(), seconds.into());
         }
         let report = |state, detail, instance| GuardReport {
@@ -215,11 +265,17 @@ impl Watched {
         };
         let lacking = if matches!(watching.gathered, Gathered::Nothing) {
             Some(answer::NOT_REPORTED.to_owned())
+        } else if matches!(
+            watching.gathered,
+            Gathered::Sampled(None | Some(Sampled::Nothing(_)))
+        ) {
+            Some(detail.clone())
         } else if trials < needed {
             Some(format!("{detail}; {needed} are needed to tell"))
-        } else if !silent.is_some_and(|silent| (0..=SILENT).contains(&silent)) {
-            Some(format!("{detail}; nothing was reported for {SILENT} s"))
-        } else if !self.fleet.is_settled(second) {
+        } else if !silent.is_some_and(|silent| (0..=holds).contains(&silent)) {
+            let what = if is_sample { "answered" } else { "reported" };
+            Some(format!("{detail}; nothing was {what} for {holds} s"))
+        } else if !is_sample && !self.fleet.is_settled(second) {
             Some(format!(
                 "{detail}; in the first {SILENT} s nobody knows who else reports"
             ))
@@ -248,6 +304,7 @@ impl Watched {
                 name: guard.name.clone(),
                 measure: guard.measure,
                 limit: guard.limit,
+                query: guard.query.clone(),
                 gathered: Gathered::of(guard.measure),
                 last: None,
                 tipped: None,
@@ -261,6 +318,7 @@ impl Watched {
                 watching.name == guard.name
                     && watching.measure == guard.measure
                     && watching.limit == guard.limit
+                    && watching.query == guard.query
             })
     }
 }

@@ -6,10 +6,12 @@ use serde::Deserialize;
 use switchover::{Percent, Stage};
 
 use crate::domain::field::FieldError;
-use crate::domain::policy::guards::{check_guards, check_limit, check_watch};
+use crate::domain::policy::guards::{
+    GuardDocument, check_guards, check_limit, check_watch, read_guards,
+};
 use crate::domain::policy::rule::Scope;
 use crate::domain::policy::{
-    GateKind, Guard, Number, Policy, PolicyName, RampStart, RampStep, Rule,
+    Asks, GateKind, Number, Policy, PolicyName, Query, RampStart, RampStep, Rule, Worse,
 };
 use crate::domain::text::bounded;
 
@@ -33,7 +35,7 @@ struct Document {
     #[serde(default)]
     ramp_start: RampStart,
     #[serde(default)]
-    guards: Vec<Guard>,
+    guards: Vec<GuardDocument>,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +76,8 @@ impl Policy {
             gates.insert(stage, check_rules(stage, rules, &mut errors));
         }
         check_ramp(&document.ramp, &mut errors);
-        check_guards(&document.guards, &mut errors);
+        let guards = read_guards(document.guards, &mut errors);
+        check_guards(&guards, &mut errors);
         let Ok(name) = name else {
             return Err(errors);
         };
@@ -84,7 +87,7 @@ impl Policy {
             gates,
             ramp: document.ramp,
             ramp_start: document.ramp_start,
-            guards: document.guards,
+            guards,
         };
         errors.extend(check_watch(&policy).err());
         if errors.is_empty() {
@@ -155,7 +158,7 @@ impl Policy {
             .parse::<Stage>()
             .ok()
             .and_then(|stage| self.gates.get_mut(&stage))
-            .and_then(|rules| rules.iter_mut().find(|rule| rule.gate.name() == second));
+            .and_then(|rules| rules.iter_mut().find(|rule| rule.name() == second));
         let Some(rule) = rule else {
             return Err(unknown);
         };
@@ -190,7 +193,18 @@ fn check_rules(
                 "every promotion needs it: leave it out",
             ));
         }
-        if !seen.insert(document.gate) {
+        let mut document = document;
+        let query = if document.gate == GateKind::Prometheus {
+            let asks = read_asks(&mut document.numbers);
+            asks.map_err(|(name, detail)| {
+                errors.push(FieldError::new(format!("{field}.{name}"), detail));
+            })
+            .ok()
+        } else {
+            None
+        };
+        let name = query.as_ref().map(|asks: &Asks| asks.name.clone());
+        if !seen.insert((document.gate, name)) {
             errors.push(FieldError::new(&field, "stands twice"));
         }
         let mut numbers = BTreeMap::new();
@@ -224,13 +238,44 @@ fn check_rules(
         if document.gate == GateKind::Telemetry && numbers.keys().all(|n| *n == "window_minutes") {
             errors.push(FieldError::new(&field, "needs a limit, such as error_rate"));
         }
+        if document.gate == GateKind::Prometheus && numbers.is_empty() {
+            errors.push(FieldError::new(format!("{field}.limit"), "is missing"));
+        }
         rules.push(Rule {
             gate: document.gate,
             only: document.only,
             numbers,
+            query,
         });
     }
     rules
+}
+
+/// Takes what a gate asks Prometheus out of what stands in it.
+fn read_asks(
+    fields: &mut BTreeMap<String, serde_json::Value>,
+) -> Result<Asks, (&'static str, String)> {
+    let mut text = |name: &'static str| match fields.remove(name) {
+        None => Ok(None),
+        Some(serde_json::Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err((name, "must be text".to_owned())),
+    };
+    let (name, query, worse) = (text("name")?, text("query")?, text("worse")?);
+    let worse = match worse.as_deref() {
+        None | Some("above") => Worse::Above,
+        Some("below") => Worse::Below,
+        Some(_) => return Err(("worse", "must be above or below".to_owned())),
+    };
+    let name = name.unwrap_or_default();
+    let is_gate = GateKind::ALL.iter().any(|gate| gate.name() == name);
+    if name.parse::<PolicyName>().is_err() || is_gate {
+        let detail = "must be a lower-case letter, then lower-case letters, digits or underscores, \
+                      and no gate's name";
+        return Err(("name", detail.to_owned()));
+    }
+    let query = Query::read(query.as_deref().unwrap_or_default(), worse);
+    let query = query.map_err(|detail| ("query", detail))?;
+    Ok(Asks { name, query })
 }
 
 fn check_number(number: &Number, value: f64) -> Result<(), String> {

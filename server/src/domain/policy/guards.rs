@@ -2,13 +2,116 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use switchover::MOST_LIMITS;
 
 use crate::domain::field::FieldError;
-use crate::domain::policy::{Guard, Measure, Policy, PolicyName};
+use crate::domain::policy::query::LIMITS;
+use crate::domain::policy::{Guard, GuardAction, Measure, Policy, PolicyName, Query, Worse};
 
 /// With fewer trials than that a guard does not answer.
 const MIN_CALLS: std::ops::RangeInclusive<u64> = 1..=1_000_000_000;
+
+/// A guard as people write it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GuardDocument {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    measure: Option<Measure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    query: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    worse: Option<Worse>,
+    limit: f64,
+    action: GuardAction,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_calls: Option<u64>,
+}
+
+/// Where a guard gets its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Source {
+    /// From what callers report.
+    Callers,
+    /// From Prometheus.
+    Prometheus,
+}
+
+impl From<Guard> for GuardDocument {
+    fn from(guard: Guard) -> GuardDocument {
+        let asks = guard.query.is_some();
+        let query = guard.query.map(|query| (query.text, query.worse));
+        let (query, worse) = query.unzip();
+        GuardDocument {
+            name: guard.name,
+            source: asks.then_some(Source::Prometheus),
+            measure: (!asks).then_some(guard.measure),
+            query,
+            worse,
+            limit: guard.limit,
+            action: guard.action,
+            min_calls: guard.min_calls,
+        }
+    }
+}
+
+/// Reads guards; what is wrong with one is said by its field.
+pub(super) fn read_guards(
+    documents: Vec<GuardDocument>,
+    errors: &mut Vec<FieldError>,
+) -> Vec<Guard> {
+    let guards = documents.into_iter().enumerate();
+    let guards = guards.filter_map(|(index, document)| {
+        let (measure, query) = match what_is_watched(&document) {
+            Ok(watched) => watched,
+            Err((field, detail)) => {
+                errors.push(FieldError::new(format!("guards[{index}].{field}"), detail));
+                return None;
+            }
+        };
+        Some(Guard {
+            name: document.name,
+            measure,
+            limit: document.limit,
+            action: document.action,
+            min_calls: document.min_calls,
+            query,
+        })
+    });
+    guards.collect()
+}
+
+fn what_is_watched(
+    document: &GuardDocument,
+) -> Result<(Measure, Option<Query>), (&'static str, String)> {
+    let refused = |field, detail: &str| Err((field, detail.to_owned()));
+    if document.source == Some(Source::Prometheus) {
+        if document.measure.is_some() {
+            return refused("measure", "is for what callers report: leave it out");
+        }
+        if document.min_calls.is_some() {
+            return refused("min_calls", "is for what callers report: leave it out");
+        }
+        let text = document.query.as_deref().unwrap_or_default();
+        let query = Query::read(text, document.worse.unwrap_or_default());
+        return match query {
+            Ok(query) => Ok((Measure::Prometheus, Some(query))),
+            Err(detail) => Err(("query", detail)),
+        };
+    }
+    if document.query.is_some() || document.worse.is_some() {
+        return refused("query", "needs `source: prometheus`");
+    }
+    match document.measure {
+        None => refused("measure", "is missing: say what is watched"),
+        Some(Measure::Prometheus) => refused("measure", "say `source: prometheus` and a query"),
+        Some(measure) => Ok((measure, None)),
+    }
+}
 
 pub(super) fn check_guards(guards: &[Guard], errors: &mut Vec<FieldError>) {
     if guards.len() > 50 {
@@ -65,6 +168,7 @@ pub(super) fn check_limit(measure: Measure, limit: f64) -> Result<(), String> {
         Measure::ErrorRatio => (0.1, 100.0),
         Measure::P99Ms | Measure::MirrorP99Ms => (1.0, 600_000.0),
         Measure::MismatchesPerHour => (0.000_001, 1_000_000.0),
+        Measure::Prometheus => LIMITS,
     };
     if (least..=most).contains(&limit) {
         Ok(())

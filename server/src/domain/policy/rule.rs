@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use switchover::EnvironmentKind;
 
+use crate::domain::policy::query::{LIMITS, Query};
+
 /// A condition of a promotion (DESIGN, section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +45,8 @@ pub enum GateKind {
     Repairs,
     /// Nobody depends on an override that is about to die.
     Census,
+    /// What Prometheus answers is within a limit.
+    Prometheus,
 }
 
 /// Which way a number is the stricter.
@@ -90,7 +94,7 @@ const MILLISECONDS: (f64, f64) = (1.0, 600_000.0);
 
 impl GateKind {
     /// Every gate.
-    pub const ALL: [GateKind; 17] = [
+    pub const ALL: [GateKind; 18] = [
         GateKind::Order,
         GateKind::Requires,
         GateKind::Incident,
@@ -108,6 +112,7 @@ impl GateKind {
         GateKind::Release,
         GateKind::Repairs,
         GateKind::Census,
+        GateKind::Prometheus,
     ];
 
     /// The name on the wire.
@@ -131,6 +136,7 @@ impl GateKind {
             GateKind::Release => "release",
             GateKind::Repairs => "repairs",
             GateKind::Census => "census",
+            GateKind::Prometheus => "prometheus",
         }
     }
 
@@ -161,12 +167,15 @@ impl GateKind {
                 Strict::Higher,
             ),
         ];
+        // Which way it is the stricter, the query says.
+        const PROMETHEUS: &[Number] = &[number("limit", LIMITS, None, Strict::Lower)];
         const CENSUS: &[Number] = &[number("days", (1.0, 365.0), Some(30.0), Strict::Lower)];
         match self {
             GateKind::Approval => APPROVAL,
             GateKind::Soak => SOAK,
             GateKind::Telemetry => TELEMETRY,
             GateKind::Census => CENSUS,
+            GateKind::Prometheus => PROMETHEUS,
             _ => &[],
         }
     }
@@ -197,6 +206,19 @@ pub struct Rule {
     /// The numbers that were given.
     #[serde(flatten)]
     pub numbers: BTreeMap<&'static str, f64>,
+    /// What it asks Prometheus, where it is such a gate, and only there.
+    #[serde(flatten)]
+    pub query: Option<Asks>,
+}
+
+/// What a gate asks Prometheus. A stage may have several such gates.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Asks {
+    /// Its name, unique in its stage.
+    pub name: String,
+    /// The question.
+    #[serde(flatten)]
+    pub query: Query,
 }
 
 impl Rule {
@@ -207,7 +229,15 @@ impl Rule {
             gate,
             only: Scope::All,
             numbers: BTreeMap::new(),
+            query: None,
         }
+    }
+
+    /// What tells it from the others of its stage.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let asks = self.query.as_ref();
+        asks.map_or(self.gate.name(), |asks| asks.name.as_str())
     }
 
     /// A number of the gate, or its default; `None` where neither is.
@@ -244,6 +274,15 @@ impl Rule {
     /// Whether whatever passes this in an environment of this kind passes `other` too.
     #[must_use]
     pub fn is_as_strict_as(&self, other: &Rule, kind: EnvironmentKind) -> bool {
+        if let (Some(mine), Some(theirs)) = (&self.query, &other.query) {
+            return match (self.number("limit"), other.number("limit")) {
+                (Some(limit), Some(their_limit)) => {
+                    mine.query
+                        .is_as_strict_as(limit, &theirs.query, their_limit)
+                }
+                _ => false,
+            };
+        }
         let numbers = self.gate.numbers().iter();
         self.gate == other.gate
             && numbers

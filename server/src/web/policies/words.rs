@@ -1,6 +1,6 @@
 //! Gates and guards in words.
 
-use crate::domain::policy::{GateKind, Guard, GuardAction, Measure, Rule, Scope};
+use crate::domain::policy::{Asks, GateKind, Guard, GuardAction, Measure, Rule, Scope};
 
 /// A gate of a policy: what it asks for, with which numbers, and where.
 pub(super) struct GateWords {
@@ -16,7 +16,9 @@ pub(super) fn gate_words(rule: &Rule) -> GateWords {
         numbers: rule
             .numbers
             .iter()
+            .filter(|_| rule.query.is_none())
             .map(|(name, value)| number_words(name, *value))
+            .chain(rule.query.as_ref().map(|asks| asks_words(asks, rule)))
             .collect(),
         only: match rule.only {
             Scope::All => None,
@@ -37,6 +39,10 @@ pub(super) fn guard_words(guard: &Guard) -> String {
     let least = guard
         .min_calls
         .map(|least| format!("; silent below {least} calls"));
+    if let Some(query) = &guard.query {
+        let (text, side) = (&query.text, query.worse.name());
+        return format!("Prometheus: {text} {side} {} → {action}", guard.limit);
+    }
     format!(
         "{} above {} → {action}{}",
         measure_name(guard.measure),
@@ -64,6 +70,7 @@ const fn gate_name(gate: GateKind) -> &'static str {
         GateKind::Release => "a published release carries the present stage",
         GateKind::Repairs => "both stores hold the same",
         GateKind::Census => "nobody depends on an override that is about to die",
+        GateKind::Prometheus => "what Prometheus answers is within a limit",
     }
 }
 
@@ -76,6 +83,7 @@ const fn measure_name(measure: Measure) -> &'static str {
         Measure::MirrorFailureRate => "failed mirror writes",
         Measure::MirrorP99Ms => "99th percentile of mirror calls",
         Measure::Inconsistency => "rows that differ",
+        Measure::Prometheus => "what Prometheus answers",
     }
 }
 
@@ -84,8 +92,15 @@ fn limit(measure: Measure, limit: f64) -> String {
         Measure::ErrorRate | Measure::MirrorFailureRate | Measure::Inconsistency => percent(limit),
         Measure::ErrorRatio => format!("{limit} to 1"),
         Measure::P99Ms | Measure::MirrorP99Ms => format!("{limit} ms"),
-        Measure::MismatchesPerHour => limit.to_string(),
+        Measure::MismatchesPerHour | Measure::Prometheus => limit.to_string(),
     }
+}
+
+/// What a gate asks Prometheus, and when it does not pass.
+fn asks_words(asks: &Asks, rule: &Rule) -> String {
+    let (name, text, side) = (&asks.name, &asks.query.text, asks.query.worse.name());
+    let limit = rule.number("limit").map(|limit| limit.to_string());
+    format!("{name}: not {side} {} in {text}", limit.unwrap_or_default())
 }
 
 fn number_words(name: &str, value: f64) -> String {

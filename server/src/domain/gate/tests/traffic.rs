@@ -8,14 +8,14 @@ use crate::domain::environment::EnvironmentKey;
 use crate::domain::facts::{Deployed, Stores, Traffic};
 
 /// An environment whose answer counts: where the promotion is, or one of the hosted ones.
-fn here(world: &World) -> EnvironmentKey {
+pub(super) fn here(world: &World) -> EnvironmentKey {
     match world.facts.environment.key.as_str() {
         "staging" => world.facts.environment.key.clone(),
         _ => "production".parse().unwrap(),
     }
 }
 
-fn answering(world: &World) -> Vec<String> {
+pub(super) fn answering(world: &World) -> Vec<String> {
     match world.facts.environment.key.as_str() {
         "on-prem" => ["dev", "staging", "production"].map(str::to_owned).to_vec(),
         own => vec![own.to_owned()],

@@ -9,6 +9,7 @@ use crate::domain::telemetry::{Reported, Reporter};
 
 pub(super) fn guard(measure: Measure, limit: f64) -> Guard {
     Guard {
+        query: None,
         name: "watched".to_owned(),
         measure,
         limit,

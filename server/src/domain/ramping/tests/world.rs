@@ -156,6 +156,7 @@ impl World {
 
     pub(in crate::domain) fn guard(&mut self, state: Option<GuardState>) {
         let guard = Guard {
+            query: None,
             name: "errors".to_owned(),
             measure: Measure::ErrorRate,
             limit: 0.01,
