@@ -8,8 +8,8 @@ use switchover_server::domain::actor::Role;
 use crate::openapi::operations;
 use crate::support::{App, Engine, Event, Who};
 
-/// Operations that take no token. Health is for load balancers, metrics for monitors, the rest is for SDKs and takes
-/// their key. This list may only become shorter.
+/// Operations that take no token. Health is for load balancers, metrics for monitors, the rest is for
+/// SDKs and takes their key. This list may only become shorter.
 const WITHOUT_TOKEN: [&str; 13] = [
     "GET /healthz",
     "GET /metrics",
