@@ -7,7 +7,7 @@ use crate::breaker::{Breaker, BreakerState, Fuse};
 use crate::bucket::Seed;
 use crate::call::{Call, Choice};
 use crate::chance::is_drawn;
-use crate::decide::{Decision, Path, Reason};
+use crate::decide::{Decision, Path, Plan, Reason};
 use crate::engine::Engine;
 use crate::explain::Explanation;
 use crate::key::Key;
@@ -161,6 +161,21 @@ impl Route {
                 },
             }
         })
+    }
+
+    /// The stage of the route, by the best source that knows it; `None` where none does.
+    #[must_use]
+    pub fn stage(&self) -> Option<Stage> {
+        self.engine.with_state(|state| {
+            let rollout = state.table_of(self.key()).rollout(self.key());
+            rollout.map(|rollout| rollout.stage)
+        })
+    }
+
+    /// What the decision depends on: nothing, the key by a ramp, or the key by other rules too.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.engine.with_state(|state| state.plan(self.key()))
     }
 
     /// Every rule and what it says about a call with this key, and the decision, which is the

@@ -1,1 +1,10 @@
-//! Switchover as a provider of [OpenFeature](https://openfeature.dev).
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod answer;
+mod flag;
+mod provider;
+mod readiness;
+mod tracking;
+
+pub use provider::SwitchoverProvider;
