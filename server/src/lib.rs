@@ -11,6 +11,7 @@ pub mod manifest_key;
 pub mod metrics;
 pub mod prometheus;
 pub mod publish;
+pub mod refs;
 pub mod service;
 pub mod store;
 pub mod telemetry;

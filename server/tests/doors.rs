@@ -100,6 +100,7 @@ fn a_new_environment_keeps_requirements_and_exposes_nobody(engine: Engine) {
     app.bring("base", &everywhere, "mandatory");
     app.bring("dependent", &everywhere, "mandatory");
     app.bring("young", &everywhere, "opt_in");
+    app.scanned(&["dependent"]);
     let retire = json!({ "reason": "test" });
     app.post(Who::MAINTAINER, "routes/dependent/retire", &retire)
         .expect(200);

@@ -279,6 +279,7 @@ fn a_route_that_is_over(engine: Engine) {
         &shown(&app, "/routes/a"),
         "Take the flag out of the code, then retire it",
     );
+    app.scanned(&["a"]);
     let body = json!({ "reason": "gone from the code" });
     app.post(Who::MAINTAINER, "routes/a/retire", &body)
         .expect(200);

@@ -285,6 +285,7 @@ fn a_route_is_retired_for_ever(engine: Engine) {
     assert_eq!(early.code(409), "invalid_transition");
     assert!(early.body.contains("on-prem"), "{}", early.body);
     app.bring("a", &["on-prem"], "mandatory");
+    app.scanned(&["a"]);
     assert_ne!(retire().expect(200).json()["retired_at"], Value::Null);
     let entries = app.audit_count();
     retire().expect(200);

@@ -520,6 +520,12 @@ step "Retired"
 
 refused otto halt $route production --reason "is there a way back?"
 told "where a halt has no effect"
+refused mia route retire $route --reason "the old path is gone from the code"
+told "no repository has been scanned"
+mkdir "$work/code"
+echo "the_new_path()" >"$work/code/find_commit.rb"
+as otto refs "$work/code" --post --repository group/project --revision 4f1c2d9
+told "posted"
 as mia route retire $route --reason "the old path is gone from the code"
 told "is retired"
 path "new path, because mandatory" on-prem --env $flag=0

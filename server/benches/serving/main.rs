@@ -18,6 +18,7 @@ mod flip;
 mod guard;
 mod limit;
 mod publishing;
+mod refs;
 mod requests;
 mod server;
 
@@ -34,8 +35,11 @@ fn main() {
         Some("server") => server::run(),
         Some("guard") => guard::run(),
         Some("flip") => flip::run(),
+        Some("refs") => refs::run(),
         Some(other) => {
-            panic!("no part `{other}`: board, publishing, requests, fan-out, server, guard, flip")
+            panic!(
+                "no part `{other}`: board, publishing, requests, fan-out, server, guard, flip, refs"
+            )
         }
         None => {
             board::run();
@@ -45,6 +49,7 @@ fn main() {
             fan_out::run();
             guard::run();
             flip::run();
+            refs::run();
         }
     }
 }

@@ -46,6 +46,7 @@ mod problem;
 mod promote;
 mod ramp;
 mod ramp_group;
+mod refs;
 mod release;
 mod repairs;
 mod report;
@@ -187,6 +188,11 @@ enum Command {
     History(history::HistoryArgs),
     /// The whole migration of a route, as Markdown
     Report(report::ReportArgs),
+    /// Where the code asks for routes: uses that are due to go, unknown names, routes that nothing uses
+    ///
+    /// Exit status 0: nothing that --fail-on names; 1: something; 2: not everything could be read, or
+    /// there is no answer.
+    Refs(refs::RefsArgs),
     /// Who changed what, when and why
     Audit(audit::AuditArgs),
     /// List and add environments
@@ -256,6 +262,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Watch(args) => watch::run(file, &args),
         Command::History(args) => history::run(file, &args),
         Command::Report(args) => report::run(file, &args),
+        Command::Refs(args) => refs::run(file, &args),
         Command::Audit(args) => audit::run(file, &args),
         Command::Environment(command) => environment::run(file, &command),
         Command::SdkKey(command) => sdk_key::run(file, command),

@@ -159,6 +159,9 @@ pub(crate) struct ShowArgs {
 pub(crate) struct RetireArgs {
     /// Key of the route
     route: String,
+    /// As an admin, retire it though no scan of the code shows that it is gone
+    #[arg(long)]
+    break_glass: bool,
     #[command(flatten)]
     reason: ReasonArgs,
     #[command(flatten)]
@@ -181,7 +184,13 @@ pub(crate) fn run(file: &FileArgs, command: RouteCommand) -> Result<(), CliError
         RouteCommand::Retire(args) => {
             let session = Session::open(file, &args.client)?;
             let path = format!("/routes/{}/retire", encode(&args.route));
-            let reply = session.post(&path, &json!({ "reason": args.reason.reason }))?;
+            let reply = session.post(
+                &path,
+                &json!({
+                    "reason": args.reason.reason,
+                    "break_glass": args.break_glass,
+                }),
+            )?;
             session.show(&reply, |_, route: Route| {
                 format!("{} is retired: mandatory for ever", route.key)
             })

@@ -4,6 +4,7 @@
 mod data;
 mod flips;
 mod many;
+mod refs;
 mod telemetry;
 
 pub(crate) use data::{
@@ -13,6 +14,7 @@ pub(crate) use data::{
 pub(crate) use data::{Doubt, Said};
 pub(crate) use flips::{FlipEnd, FlipHold, Writer};
 pub(crate) use many::{HaltedMany, ResumedMany};
+pub(crate) use refs::{ReferencesPosted, TrackedRoute, TrackedRoutes};
 pub(crate) use telemetry::{Counts, Instance, Paths, Telemetry};
 
 use std::collections::{BTreeMap, BTreeSet};

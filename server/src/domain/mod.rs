@@ -51,6 +51,7 @@ pub mod preparation;
 mod promoted;
 pub mod ramp;
 mod ramping;
+pub mod references;
 pub mod refusal;
 pub mod release;
 pub mod repair;

@@ -67,6 +67,13 @@ pub enum Refusal {
         /// What would be right.
         detail: String,
     },
+    /// Nothing shows that no code asks for the route any more.
+    StillReferenced {
+        /// What is lacking, repository by repository.
+        lacking: Vec<String>,
+        /// All of it.
+        detail: String,
+    },
     /// Routes that require this one would be ahead of it.
     Dependents {
         /// Those routes and their stage here.
@@ -105,6 +112,7 @@ impl fmt::Display for Refusal {
             | Refusal::StoresDiffer { detail, .. }
             | Refusal::LossRisk { detail, .. }
             | Refusal::OldStoreNeeded { detail, .. }
+            | Refusal::StillReferenced { detail, .. }
             | Refusal::Dependents { detail, .. } => f.write_str(detail),
             Refusal::GatesNotMet { to, gates } => {
                 let names: Vec<&str> = gates.iter().map(|report| report.gate).collect();

@@ -37,10 +37,12 @@ pub(crate) mod preparation;
 pub(crate) mod promotions;
 pub(crate) mod ramp_groups;
 pub(crate) mod ramps;
+mod references;
 pub(crate) mod releases;
 pub(crate) mod repairs;
 mod report;
 pub(crate) mod respond;
+pub(crate) mod retirement;
 pub(crate) mod rollouts;
 mod route_list;
 pub(crate) mod routes;
@@ -150,7 +152,11 @@ handlers! {
     route_list::list,
     routes::show,
     routes::patch,
-    routes::retire,
+    retirement::retire,
+    references::post,
+    references::list,
+    references::forget,
+    references::of_route,
     preparation::prepare,
     runbooks::show,
     runbooks::put,

@@ -1,4 +1,4 @@
-//! Routes: created, imported, shown, changed, retired.
+//! Routes: created, imported, shown, changed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,19 +128,6 @@ pub(crate) struct RoutePatchBody {
     reason: String,
 }
 
-/// Why a route is retired.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = Retirement)]
-pub(crate) struct RetirementBody {
-    #[schema(
-        example = "the flag is gone from the code",
-        min_length = 1,
-        max_length = 1000
-    )]
-    reason: String,
-}
-
 impl RoutePatchBody {
     /// What it asks for, and why.
     ///
@@ -164,16 +151,6 @@ impl RoutePatchBody {
             cascade: self.cascade,
         };
         Ok((wanted, reason))
-    }
-}
-
-impl RetirementBody {
-    /// Why.
-    ///
-    /// # Errors
-    /// When there is no reason.
-    pub(crate) fn read(self) -> Result<Reason, Failure> {
-        read_reason(&self.reason)
     }
 }
 
@@ -424,31 +401,6 @@ pub(crate) async fn patch(
     app.blocking(move |services| {
         let (wanted, reason) = body.read()?;
         services.patch_route(&change.ctx, &key, &wanted, &reason, &|found| {
-            shown(StatusCode::OK, found)
-        })
-    })
-    .await
-    .map(answer)
-}
-
-/// Retires a route that is mandatory everywhere. Final: it stays published as mandatory for ever.
-#[utoipa::path(
-    tag = "routes",
-    params(("route" = String, Path, example = "count_commits")),
-    request_body = RetirementBody,
-    responses((status = 200, body = RouteBody)),
-    security(("token" = ["maintainer"]))
-)]
-#[post("/routes/{route}/retire")]
-pub(crate) async fn retire(
-    app: Data<Arc<App>>,
-    change: Change<Maintainer, RetirementBody>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
-    let key: RouteKey = in_path(&request, "route", "route")?;
-    app.blocking(move |services| {
-        let reason = change.body.read()?;
-        services.retire_route(&change.ctx, &key, &reason, &|found| {
             shown(StatusCode::OK, found)
         })
     })

@@ -84,6 +84,7 @@ impl Services {
                 next,
                 now,
                 dependents: everywhere.dependents,
+                references: tx.scans_of_route(key)?,
                 environments: everywhere.environments,
                 plan: everywhere.plan,
                 route,

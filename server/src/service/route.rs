@@ -1,4 +1,4 @@
-//! Routes: created, imported, changed, retired, found.
+//! Routes: created, imported, changed, found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,11 +10,9 @@ use crate::domain::environment::{Environment, EnvironmentKey};
 use crate::domain::field::FieldError;
 use crate::domain::policy::Policy;
 use crate::domain::preparation::Preparation;
-use crate::domain::refusal::Refusal;
 use crate::domain::rollout::Rollout;
 use crate::domain::route::{RawRoute, Route, RouteSpec};
 use crate::domain::schedule::{Milestone, Schedule, StageEntry};
-use crate::domain::text::Reason;
 use crate::service::size::refuse_oversized;
 use crate::service::work::Work;
 use crate::service::{Answer, Ctx, Existing, Failure, Render, RowErrors, Services, epoch};
@@ -115,49 +113,6 @@ impl Services {
             }
             publish_new(work, &keys)?;
             Ok(keys)
-        })
-    }
-
-    /// Retires a route that is mandatory everywhere: final.
-    ///
-    /// # Errors
-    /// When it is not mandatory everywhere.
-    pub fn retire_route(
-        &self,
-        ctx: &Ctx,
-        key: &RouteKey,
-        reason: &Reason,
-        render: Render<'_, RouteWithRollouts>,
-    ) -> Result<Answer, Failure> {
-        self.change(ctx, render, |work| {
-            lock_route(work, key)?;
-            let found = with_rollouts(work.tx, key)?;
-            expect_tag(work.ctx, &found)?;
-            if found.route.retired_at.is_some() {
-                return Ok(found);
-            }
-            if !found.route.is_ready() {
-                return Err(Failure::Refused(found.route.not_ready()));
-            }
-            let behind: Vec<String> = found
-                .rollouts
-                .iter()
-                .filter(|(rollout, _)| rollout.stage != Stage::Mandatory)
-                .map(|(rollout, _)| format!("{} ({})", rollout.environment, rollout.stage))
-                .collect();
-            if !behind.is_empty() {
-                return Err(Failure::Refused(Refusal::InvalidTransition(format!(
-                    "`{key}` is not mandatory everywhere: {}; promote it there first",
-                    behind.join(", ")
-                ))));
-            }
-            let mut route = found.route.clone();
-            route.retired_at = Some(work.now);
-            route.revision += 1;
-            work.tx.update_route(&route, found.route.revision)?;
-            let (before, after) = (described(&found.route), described(&route));
-            work.record("retire", Some(key), None, reason.as_str(), (before, after));
-            with_rollouts(work.tx, key)
         })
     }
 

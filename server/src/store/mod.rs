@@ -28,6 +28,7 @@ mod plans;
 mod policies;
 mod promotions;
 mod published;
+mod references;
 mod releases;
 mod repairs;
 mod rollouts;

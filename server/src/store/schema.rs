@@ -195,6 +195,17 @@ diesel::table! {
         document -> Text,
     }
 }
+diesel::table! {
+    code_scans (repository) {
+        repository -> Text, revision -> Text, scanned_at -> BigInt, posted_at -> BigInt,
+        posted_by -> Text, files -> BigInt, routes -> BigInt, uses -> BigInt,
+    }
+}
+diesel::table! {
+    code_references (repository, route) {
+        repository -> Text, route -> Text, uses -> BigInt, places -> Text,
+    }
+}
 diesel::joinable!(rollouts -> routes (route));
 diesel::allow_tables_to_appear_in_same_query!(rollouts, routes, requirements);
 diesel::allow_tables_to_appear_in_same_query!(releases, release_stages);

@@ -7,6 +7,7 @@ mod gates;
 mod overview;
 mod plan;
 mod ramp;
+mod references;
 mod rollout;
 mod running;
 mod snippet;

@@ -347,7 +347,24 @@ pub(super) const TABLE: &[Row] = &[
     // A retired route was mandatory everywhere before.
     never(
         "POST routes/{route}/retire",
-        &[probe(Untested, ADMIN, "routes/over/retire", REASON)],
+        &[probe(
+            Untested,
+            ADMIN,
+            "routes/over/retire",
+            r#"{"reason":"test","break_glass":true}"#,
+        )],
+    ),
+    // Where the code speaks of routes is a note.
+    never(
+        "POST references",
+        &[frozen(
+            "references",
+            r#"{"repository":"a/b","revision":"1","files":1,"routes":{"over":0}}"#,
+        )],
+    ),
+    never(
+        "DELETE references",
+        &[frozen("references?repository=a/b&reason=test", "")],
     ),
     // What is decided about policies and environments changes what comes after, and nothing now.
     never(

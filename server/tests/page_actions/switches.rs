@@ -134,8 +134,8 @@ fn nothing_is_changed_of_a_route_that_is_retired() {
     app.route("a");
     let everywhere = ["dev", "staging", "production", "on-prem"];
     app.bring("a", &everywhere, "mandatory");
-    app.post(Who::ADMIN, "routes/a/retire", &json!({ "reason": "over" }))
-        .expect(200);
+    let over = json!({ "reason": "over", "break_glass": true });
+    app.post(Who::ADMIN, "routes/a/retire", &over).expect(200);
     let ada = Person::signed_in(&app, Who::ADMIN);
     for form in ["promote", "demote", "halt", "setting"] {
         says(&ada.get(&dev(form)).expect(409), "retired");

@@ -211,8 +211,9 @@ pub(crate) fn carry_out(services: &Services, step: &Step, advance: impl Fn(Durat
             said(&services.patch_route(&ctx, &key(*route), &patch, &reason(), &nothing))
         }
         Step::Retire(route) => {
-            let ctx = Ctx::of(Who::MAINTAINER.actor());
-            said(&services.retire_route(&ctx, &key(*route), &reason(), &nothing))
+            let ctx = Ctx::of(Who::ADMIN.actor());
+            let how = (&reason(), true);
+            said(&services.retire_route(&ctx, &key(*route), how, &nothing))
         }
         Step::HaltAll(environment) => {
             let ctx = Ctx::of(Who::OPERATOR.actor());

@@ -32,7 +32,14 @@ const KINDS: [(&str, &[&str]); 6] = [
     ),
     (
         "The route itself",
-        &["create", "change", "route", "retire", "patch"],
+        &[
+            "create",
+            "change",
+            "route",
+            "retire",
+            "break_glass_retire",
+            "patch",
+        ],
     ),
 ];
 

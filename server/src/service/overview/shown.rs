@@ -16,6 +16,7 @@ use crate::domain::next_action::NextAction;
 use crate::domain::plan::Plan;
 use crate::domain::policy::Policy;
 use crate::domain::ramp::Outlook;
+use crate::domain::references::ScanOfRoute;
 use crate::domain::repair::{KeptRepair, LedgerGroup};
 use crate::domain::rollout::Rollout;
 use crate::domain::route::Route;
@@ -96,6 +97,8 @@ pub struct RouteOverview {
     pub plan: Option<Plan>,
     /// The routes that require it.
     pub dependents: Vec<String>,
+    /// Where repositories use it.
+    pub references: Vec<ScanOfRoute>,
     /// What was done.
     pub timeline: Timeline,
     /// What comes next for it as a whole; `None` where its rollouts say it.

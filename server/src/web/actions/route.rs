@@ -8,8 +8,9 @@ use crate::domain::actor::Role;
 use crate::domain::runbook::LARGEST_RUNBOOK;
 use crate::http::extract::{Maintainer, MinRole, Operator};
 use crate::http::preparation::StepBody;
+use crate::http::retirement::RetirementBody;
 use crate::http::rollouts::read_reason;
-use crate::http::routes::{RetirementBody, RoutePatchBody};
+use crate::http::routes::RoutePatchBody;
 use crate::service::{Failure, Services};
 use crate::web::actions::control::{Choice, Control};
 use crate::web::actions::form::{Form, Order, deed, noted};
@@ -254,20 +255,26 @@ impl Form for Retire {
         Fields::default()
     }
 
-    fn controls(_: &OnRoute, _: &Services) -> Result<Vec<Control>, Failure> {
-        Ok(vec![Control::reason()])
+    fn controls(scene: &OnRoute, _: &Services) -> Result<Vec<Control>, Failure> {
+        let mut controls = vec![Control::reason()];
+        if scene.is_admin {
+            controls.push(Control::tick("break_glass", "Break the glass").hint(
+                "Retires it though no scan of the code shows that it is gone. The record shows it, and who did it.",
+            ));
+        }
+        Ok(controls)
     }
 
     fn order(scene: &OnRoute, fields: &Fields) -> Result<Order, Failure> {
-        let reason = Said::of(fields)
+        let (reason, break_glass) = Said::of(fields)
             .text("reason")
+            .tick("break_glass")
             .read::<RetirementBody>()?
             .read()?;
         let (key, title) = (scene.route().clone(), scene.title());
         Ok(deed(move |services, ctx| {
-            services.retire_route(ctx, &key, &reason, &|_| {
-                noted(format!("{title} is retired."))
-            })
+            let how = (&reason, break_glass);
+            services.retire_route(ctx, &key, how, &|_| noted(format!("{title} is retired.")))
         }))
     }
 }

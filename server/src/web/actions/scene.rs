@@ -166,6 +166,7 @@ pub(crate) struct OnRoute {
     pub(super) found: RouteWithRollouts,
     /// The runbook that is kept here.
     pub(super) runbook: Option<RunbookView>,
+    pub(super) is_admin: bool,
 }
 
 impl Scene for OnRoute {
@@ -177,8 +178,9 @@ impl Scene for OnRoute {
         in_path(request, "route", "route")
     }
 
-    fn load(services: &Services, _: &Actor, key: RouteKey) -> Result<OnRoute, Failure> {
+    fn load(services: &Services, actor: &Actor, key: RouteKey) -> Result<OnRoute, Failure> {
         Ok(OnRoute {
+            is_admin: actor.role >= Role::Admin,
             found: not_retired(services.route(&key)?)?,
             runbook: match services.runbook(&key) {
                 Err(Failure::Missing(_)) => None,

@@ -22,6 +22,7 @@ use crate::service::{RolloutOverview, RouteOverview};
 use crate::web::actions::offered_of_route;
 use crate::web::route::cards::{Card, Offered, asked_for};
 use crate::web::route::gates::NextView;
+use crate::web::route::references::InCode;
 use crate::web::route::snippet::{Snippet, snippets};
 use crate::web::route::stepper::{Step, steps};
 use crate::web::route::timeline::TimelineView;
@@ -49,6 +50,8 @@ struct RoutePage {
     /// What can be done with the route as a whole.
     offers: Offered,
     plan: Option<Progress>,
+    /// Where repositories use it.
+    code: Vec<InCode>,
     timeline: TimelineView,
     snippets: Vec<Snippet>,
 }
@@ -118,6 +121,11 @@ impl RoutePage {
                 seen.next.as_ref().and_then(|next| asked_for(&next.what)),
             ),
             plan: seen.plan.as_ref().map(Progress::of),
+            code: seen
+                .references
+                .iter()
+                .map(|of| InCode::of(of, now))
+                .collect(),
             timeline,
             snippets: snippets(route),
             dependents: seen.dependents,

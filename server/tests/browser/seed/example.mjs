@@ -41,6 +41,8 @@ export async function seedExample(server) {
     await house.stages(key, [...stages].map((digit) => ['ready_for_testing', 'opt_in', 'opt_out', 'mandatory'][digit]));
     await server.hoursPass(12);
   }
+  const scan = { repository: 'gitlab-org/gitlab', revision: '4f1c2d9', files: 812, routes: { repository_size: 0 } };
+  await house.otto.post('references', scan);
   await house.mia.post('routes/repository_size/retire', { reason: 'the old path is gone from the code' });
   await releases(house);
   await cohorts(house);
