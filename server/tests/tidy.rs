@@ -135,6 +135,12 @@ fn the_edge_knows_no_sql() {
         &[],
     ));
     assert_none(refuse("server/src/cli", &["diesel", "sql_query"], &[]));
+    // What is evaluated was decided by the SDK's function, where states are published.
+    assert_none(refuse(
+        "server/src/http/ofrep",
+        &["Utc::now", "decide", "Rollout", "Stage", "Setting"],
+        &[],
+    ));
 }
 
 #[test]

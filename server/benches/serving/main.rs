@@ -17,6 +17,7 @@ mod fan_out;
 mod flip;
 mod guard;
 mod limit;
+mod ofrep;
 mod publishing;
 mod refs;
 mod requests;
@@ -31,6 +32,7 @@ fn main() {
         Some("board") => board::run(),
         Some("publishing") => publishing::run(),
         Some("requests") => requests::run(),
+        Some("ofrep") => ofrep::run(),
         Some("fan-out") => fan_out::run(),
         Some("server") => server::run(),
         Some("guard") => guard::run(),
@@ -38,7 +40,8 @@ fn main() {
         Some("refs") => refs::run(),
         Some(other) => {
             panic!(
-                "no part `{other}`: board, publishing, requests, fan-out, server, guard, flip, refs"
+                "no part `{other}`: board, publishing, requests, ofrep, fan-out, server, guard, flip, \
+                 refs"
             )
         }
         None => {
@@ -46,6 +49,7 @@ fn main() {
             publishing::run();
             server::run();
             requests::run();
+            ofrep::run();
             fan_out::run();
             guard::run();
             flip::run();

@@ -6,17 +6,24 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::server::{Filled, Process};
-use crate::{headline, quantile, row};
+use crate::{headline, millis, quantile, row};
 
 const CONNECTIONS: usize = 32;
 const TURN: Duration = Duration::from_secs(3);
-const TURNS: usize = 3;
+pub(crate) const TURNS: usize = 3;
+
+/// What one turn came to.
+pub(crate) struct Load {
+    /// Answers a second.
+    pub(crate) rate: f64,
+    /// The time in milliseconds below which 99 of 100 answers came.
+    pub(crate) p99: f64,
+}
 
 pub(crate) fn run() {
     headline("requests a second: 32 connections, 100 routes, the generator on the same two cores");
     let hello = Process::limit("serve-hello");
     let filled = Filled::with_routes(100);
-    let address = |process: &Process| process.url.trim_start_matches("http://").to_owned();
     let (limit, ours) = (address(&hello), address(&filled.process));
     let authorization = format!("Authorization: Bearer {}\r\n", filled.sdk_key);
     let get =
@@ -30,9 +37,9 @@ pub(crate) fn run() {
     let hello = get("/", "");
     let (mut limits, mut unchanged, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        limits.push(rate(&limit, &hello));
-        unchanged.push(rate(&ours, &same));
-        whole.push(rate(&ours, &full));
+        limits.push(load(&limit, &hello).rate);
+        unchanged.push(load(&ours, &same).rate);
+        whole.push(load(&ours, &full).rate);
     }
     for rates in [&mut limits, &mut unchanged, &mut whole] {
         rates.sort_by(f64::total_cmp);
@@ -49,31 +56,46 @@ pub(crate) fn run() {
     }
 }
 
-fn rate(address: &str, request: &str) -> f64 {
-    runtime().block_on(async {
+/// Where a process listens.
+pub(crate) fn address(process: &Process) -> String {
+    process.url.trim_start_matches("http://").to_owned()
+}
+
+/// Asks over all connections for one turn.
+pub(crate) fn load(address: &str, request: &str) -> Load {
+    let mut times = runtime().block_on(async {
         let until = Instant::now() + TURN;
         let tasks: Vec<_> = (0..CONNECTIONS)
             .map(|_| tokio::spawn(ask(address.to_owned(), request.to_owned(), until)))
             .collect();
-        let mut answers = 0_u64;
+        let mut times = Vec::new();
         for task in tasks {
-            answers += task.await.unwrap();
+            times.extend(task.await.unwrap());
         }
-        answers as f64 / TURN.as_secs_f64()
-    })
+        times
+    });
+    times.sort_by(f64::total_cmp);
+    Load {
+        rate: times.len() as f64 / TURN.as_secs_f64(),
+        p99: quantile(&times, 0.99),
+    }
 }
 
-async fn ask(address: String, request: String, until: Instant) -> u64 {
+/// How many milliseconds each answer took.
+async fn ask(address: String, request: String, until: Instant) -> Vec<f64> {
     let mut stream = TcpStream::connect(&address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let mut buffer = vec![0; 128 * 1024];
-    let mut answers = 0;
-    while Instant::now() < until {
+    let mut times = Vec::new();
+    let mut started = Instant::now();
+    while started < until {
         stream.write_all(request.as_bytes()).await.unwrap();
         read_answer(&mut stream, &mut buffer).await;
-        answers += 1;
+        let ended = Instant::now();
+        times.push(millis(ended - started));
+        started = ended;
     }
-    answers
+    times
 }
 
 /// Reads one answer: head, and as many bytes as it says. Gives the head's length.

@@ -1,12 +1,13 @@
-//! What OpenFeature clients are told of one state: each route as two flags, their answers ready-made
-//! for every verdict that the route has without looking into cohorts and requirements.
+//! What OpenFeature clients are told of one state: each route as two flags. Their answers are made when
+//! a route is first asked for, for every verdict that it has without cohorts and requirements.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
-use switchover::{Decision, Overrides, Path, Plan, Reason, RouteKey, Stage, Table, decide, plan};
+use switchover::{Overrides, Path, Plan, Reason, RouteKey, Stage, Table, Verdict, decide, plan};
 use utoipa::ToSchema;
 
 /// What stands behind a route's key in the name of the flag that is the path as text.
@@ -66,15 +67,23 @@ pub struct EvaluationMetadata<'a> {
 #[derive(Debug)]
 pub struct Flags {
     environment: Box<str>,
+    epoch: Box<str>,
     table: Arc<Table>,
     routes: BTreeMap<RouteKey, Route>,
-    /// The most bytes that all ready-made answers take together.
-    size: usize,
+    /// How many bytes all answers took together the last time.
+    size: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct Route {
     stage: Stage,
+    changed_at: u64,
+    made: OnceLock<Made>,
+}
+
+/// What a route's answers follow from, and those that are ready.
+#[derive(Debug)]
+struct Made {
     version: Box<str>,
     plan: Plan,
     ready: Vec<(Reason, Ready)>,
@@ -93,49 +102,37 @@ enum Form {
     Path,
 }
 
+/// One route's flags, to be answered for.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    name: &'a RouteKey,
+    route: &'a Route,
+    made: &'a Made,
+}
+
 impl Flags {
-    /// The flags of these routes. `changed_at` says in which version a route last changed.
+    /// The flags of these routes, each with its stage and the revision in which it last changed.
     pub(super) fn new<'a>(
         environment: &str,
+        epoch: &str,
         table: Arc<Table>,
-        routes: impl Iterator<Item = (&'a RouteKey, Stage, String)>,
+        routes: impl Iterator<Item = (&'a RouteKey, Stage, u64)>,
     ) -> Flags {
-        let mut flags = Flags {
-            environment: environment.into(),
-            table,
-            routes: BTreeMap::new(),
-            size: 0,
-        };
-        for (key, stage, version) in routes {
-            let mut route = Route {
+        let route = |(name, stage, changed_at): (&RouteKey, Stage, u64)| {
+            let route = Route {
                 stage,
-                version: version.into(),
-                plan: plan(&flags.table, key.as_str(), &Overrides::none()),
-                ready: Vec::new(),
+                changed_at,
+                made: OnceLock::new(),
             };
-            let verdicts = match route.plan {
-                Plan::Always(verdict) => vec![(verdict.path, verdict.reason)],
-                Plan::Ramp { .. } => vec![
-                    (Path::New, Reason::RampIn),
-                    (Path::Old, Reason::RampOut),
-                    (Path::Old, Reason::NoKey),
-                ],
-                Plan::PerKey => Vec::new(),
-            };
-            let ready = |(path, reason)| {
-                let answer = |form| flags.written(key, &route, path, reason, form).into();
-                let ready = Ready {
-                    is_new: answer(Form::IsNew),
-                    path: answer(Form::Path),
-                };
-                (reason, ready)
-            };
-            route.ready = verdicts.into_iter().map(ready).collect();
-            let longest = route.ready.iter().map(|(_, ready)| ready.size()).max();
-            flags.size += longest.unwrap_or(512) + 2;
-            flags.routes.insert(key.clone(), route);
+            (name.clone(), route)
+        };
+        Flags {
+            environment: environment.into(),
+            epoch: epoch.into(),
+            table,
+            routes: routes.map(route).collect(),
+            size: AtomicUsize::new(0),
         }
-        flags
     }
 
     /// The answer for one flag and one key; `None` for a flag that there is not.
@@ -146,86 +143,111 @@ impl Flags {
             None => (flag, Form::IsNew),
         };
         let (name, route) = self.routes.get_key_value(route)?;
-        Some(self.answer(name, route, key, form))
+        let of = self.of(name, route);
+        let verdict = self.verdict(of, key);
+        Some(match of.made.ready(verdict) {
+            Some(ready) => Cow::Borrowed(ready.of(form)),
+            None => Cow::Owned(self.written(of, verdict, form)),
+        })
     }
 
     /// The answers for all flags and one key: JSON, with a comma between two.
     pub fn all(&self, key: Option<&str>, into: &mut String) {
-        into.reserve(self.size);
-        let mut is_first = true;
+        let before = into.len();
+        into.reserve(self.size.load(Ordering::Relaxed));
         for (name, route) in &self.routes {
-            if !is_first {
+            let of = self.of(name, route);
+            let verdict = self.verdict(of, key);
+            let ready = of.made.ready(verdict);
+            for form in [Form::IsNew, Form::Path] {
+                match ready {
+                    Some(ready) => into.push_str(ready.of(form)),
+                    None => into.push_str(&self.written(of, verdict, form)),
+                }
                 into.push(',');
             }
-            is_first = false;
-            let (path, reason) = self.verdict(name, route, key);
-            match route.ready(reason) {
-                Some(ready) => {
-                    into.push_str(&ready.is_new);
-                    into.push(',');
-                    into.push_str(&ready.path);
-                }
-                None => {
-                    into.push_str(&self.written(name, route, path, reason, Form::IsNew));
-                    into.push(',');
-                    into.push_str(&self.written(name, route, path, reason, Form::Path));
-                }
-            }
+        }
+        // The comma after the last one.
+        if into.len() > before {
+            into.pop();
+        }
+        // With room for what goes around them.
+        let size = into.len() - before + 512;
+        self.size.store(size, Ordering::Relaxed);
+    }
+
+    fn of<'a>(&'a self, name: &'a RouteKey, route: &'a Route) -> Of<'a> {
+        let made = route.made.get_or_init(|| self.made(name, route));
+        Of { name, route, made }
+    }
+
+    fn made(&self, name: &RouteKey, route: &Route) -> Made {
+        let plan = plan(&self.table, name.as_str(), &Overrides::none());
+        let verdicts = match plan {
+            Plan::Always(verdict) => vec![verdict],
+            Plan::Ramp { .. } => [
+                (Path::New, Reason::RampIn),
+                (Path::Old, Reason::RampOut),
+                (Path::Old, Reason::NoKey),
+            ]
+            .map(|(path, reason)| Verdict { path, reason })
+            .to_vec(),
+            Plan::PerKey => Vec::new(),
+        };
+        let mut made = Made {
+            version: format!("{}.{}", self.epoch, route.changed_at).into(),
+            plan,
+            ready: Vec::with_capacity(verdicts.len()),
+        };
+        for verdict in verdicts {
+            let of = Of {
+                name,
+                route,
+                made: &made,
+            };
+            let ready = Ready {
+                is_new: self.written(of, verdict, Form::IsNew).into(),
+                path: self.written(of, verdict, Form::Path).into(),
+            };
+            made.ready.push((verdict.reason, ready));
+        }
+        made
+    }
+
+    fn verdict(&self, of: Of<'_>, key: Option<&str>) -> Verdict {
+        if let Plan::Always(verdict) = of.made.plan {
+            return verdict;
+        }
+        let decision = decide(&self.table, of.name.as_str(), &Overrides::none(), key);
+        Verdict {
+            path: decision.path,
+            reason: decision.reason,
         }
     }
 
-    fn answer<'a>(
-        &'a self,
-        name: &RouteKey,
-        route: &'a Route,
-        key: Option<&str>,
-        form: Form,
-    ) -> Cow<'a, str> {
-        let (path, reason) = self.verdict(name, route, key);
-        match (route.ready(reason), form) {
-            (Some(ready), Form::IsNew) => Cow::Borrowed(&*ready.is_new),
-            (Some(ready), Form::Path) => Cow::Borrowed(&*ready.path),
-            (None, form) => Cow::Owned(self.written(name, route, path, reason, form)),
-        }
-    }
-
-    fn verdict(&self, name: &RouteKey, route: &Route, key: Option<&str>) -> (Path, Reason) {
-        if let Plan::Always(verdict) = route.plan {
-            return (verdict.path, verdict.reason);
-        }
-        let decision: Decision = decide(&self.table, name.as_str(), &Overrides::none(), key);
-        (decision.path, decision.reason)
-    }
-
-    fn written(
-        &self,
-        name: &RouteKey,
-        route: &Route,
-        path: Path,
-        reason: Reason,
-        form: Form,
-    ) -> String {
+    fn written(&self, of: Of<'_>, verdict: Verdict, form: Form) -> String {
+        let Verdict { path, reason } = verdict;
         let (key, value) = match form {
             Form::IsNew => (
-                Cow::Borrowed(name.as_str()),
+                Cow::Borrowed(of.name.as_str()),
                 EvaluationValue::IsNew(path == Path::New),
             ),
             Form::Path => (
-                Cow::Owned(format!("{}{AS_TEXT}", name.as_str())),
+                Cow::Owned(format!("{}{AS_TEXT}", of.name.as_str())),
                 EvaluationValue::Path(path.name()),
             ),
         };
         let evaluation = Evaluation {
             key,
             value,
-            reason: standard(&route.plan, reason),
+            reason: standard(&of.made.plan, reason),
             variant: path.name(),
             metadata: EvaluationMetadata {
-                stage: route.stage.name(),
+                stage: of.route.stage.name(),
                 reason: reason.name(),
                 environment: &self.environment,
                 flag_set_id: &self.environment,
-                version: &route.version,
+                version: &of.made.version,
             },
         };
         // A struct of plain values always serialises.
@@ -233,17 +255,21 @@ impl Flags {
     }
 }
 
-impl Route {
-    fn ready(&self, reason: Reason) -> Option<&Ready> {
+impl Made {
+    /// A reason leads to one path alone.
+    fn ready(&self, verdict: Verdict) -> Option<&Ready> {
         let mut ready = self.ready.iter();
-        let (_, ready) = ready.find(|(known, _)| *known == reason)?;
+        let (_, ready) = ready.find(|(reason, _)| *reason == verdict.reason)?;
         Some(ready)
     }
 }
 
 impl Ready {
-    fn size(&self) -> usize {
-        self.is_new.len() + self.path.len()
+    fn of(&self, form: Form) -> &str {
+        match form {
+            Form::IsNew => &self.is_new,
+            Form::Path => &self.path,
+        }
     }
 }
 

@@ -180,14 +180,10 @@ impl Published {
         self.flags
             .get_or_init(|| {
                 let table = self.table()?;
-                let routes = self.entries.iter().map(|(route, entry)| {
-                    let changed = Version {
-                        epoch: self.version.epoch.clone(),
-                        revision: entry.revision,
-                    };
-                    (route, entry.rollout.stage, changed.to_string())
-                });
-                let flags = Flags::new(self.environment.as_str(), table, routes);
+                let routes = self.entries.iter();
+                let routes = routes.map(|(name, of)| (name, of.rollout.stage, of.revision));
+                let (environment, epoch) = (self.environment.as_str(), &self.version.epoch);
+                let flags = Flags::new(environment, epoch, table, routes);
                 Ok(Arc::new(flags))
             })
             .clone()

@@ -19,7 +19,6 @@ pub(crate) struct EvaluationFailure {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = String, example = "count_commits")]
     key: Option<String>,
-    /// OpenFeature's code.
     #[schema(inline)]
     error_code: ErrorCode,
     /// What happened, and what to do next.
@@ -27,7 +26,7 @@ pub(crate) struct EvaluationFailure {
     error_details: String,
 }
 
-/// Codes that clients know.
+/// OpenFeature's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum ErrorCode {
