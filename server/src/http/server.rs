@@ -116,6 +116,7 @@ impl Server {
             contact: Arc::clone(&contact),
             streams: Arc::new(AtomicUsize::new(0)),
             pages: Arc::new(AtomicUsize::new(0)),
+            listeners: Arc::new(AtomicUsize::new(0)),
             requests: Arc::new(AtomicUsize::new(0)),
             ingest: Arc::clone(&ingest),
             reception: Arc::clone(&reception),

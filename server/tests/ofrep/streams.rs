@@ -197,3 +197,54 @@ fn a_stopping_server_ends_its_streams() {
     ofrep.app.stop();
     events.end(SOON);
 }
+
+/// A node that has lost its database knows what it knew. It says how old that is, and sends its listeners
+/// to others.
+#[test]
+fn a_node_without_its_database_evaluates_on() {
+    let ofrep = Ofrep::start(Engine::Postgres);
+    ofrep.app.route("a");
+    ofrep
+        .app
+        .set("a", "dev", json!({ "mode": "on" }))
+        .expect(200);
+    let address = ofrep.stream();
+    let events = listen(&ofrep.app, &address, None);
+    ofrep.app.database().cut_off();
+    assert_eq!(ofrep.one("a", None)["value"], true);
+    eventually("it says so", Duration::from_secs(15), || {
+        let all = ofrep.all(None);
+        let stale: u64 = all.header("switchover-stale")?.parse().ok()?;
+        (stale >= 5).then_some(())
+    });
+    assert_eq!(ofrep.one("a", None)["value"], true);
+    events.end(Duration::from_secs(12));
+    let refused = ofrep.app.request("GET", &address).send().expect(503);
+    let retry: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..60).contains(&retry));
+    assert_eq!(refused.json()["errorCode"], "GENERAL");
+    ofrep.app.database().reconnect();
+}
+
+#[test]
+fn all_flags_are_sent_compressed_to_whoever_takes_that() {
+    let ofrep = Ofrep::start(Engine::Sqlite);
+    for number in 0..20 {
+        ofrep.app.route(&format!("route_{number}"));
+    }
+    let size = |encoding: &str| {
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: x\r\nX-API-Key: {}\r\nAccept-Encoding: {encoding}\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n",
+            super::ALL,
+            ofrep.key
+        );
+        let mut socket = std::net::TcpStream::connect(ofrep.app.address()).unwrap();
+        std::io::Write::write_all(&mut socket, head.as_bytes()).unwrap();
+        let mut seen = Vec::new();
+        std::io::Read::read_to_end(&mut socket, &mut seen).unwrap();
+        assert!(seen.starts_with(b"HTTP/1.1 200"));
+        seen.len()
+    };
+    assert!(size("identity") > 5 * size("gzip"));
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::{ETAG, HeaderMap, IF_NONE_MATCH};
+use actix_web::middleware::Compress;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, post};
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::refused::Refused;
-use super::request::{Body, Evaluate, flags, published};
+use super::request::{Body, Evaluate, STALE, flags, published};
 use super::streams::{IDLE_SECONDS, address};
 use crate::http::App;
 use crate::publish::{Evaluation, Published};
@@ -99,7 +100,7 @@ struct Endpoint {
     ),
     security(("sdk_key" = []), ("sdk_key_header" = []))
 )]
-#[post("/evaluate/flags")]
+#[post("/evaluate/flags", wrap = "Compress::default()")]
 pub(crate) async fn evaluate_all(
     app: Data<Arc<App>>,
     evaluate: Evaluate,
@@ -120,7 +121,7 @@ pub(crate) async fn evaluate_all(
     };
     response.insert_header((ETAG, format!("\"{tag}\"")));
     if let Some(away) = app.contact.lost_for() {
-        response.insert_header(("Switchover-Stale", away.as_secs().to_string()));
+        response.insert_header((STALE, away.as_secs().to_string()));
     }
     if is_known {
         return Ok(response.finish());

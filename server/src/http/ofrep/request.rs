@@ -20,6 +20,9 @@ use crate::service::KnownKey;
 
 const API_KEY: &str = "x-api-key";
 
+/// Marks what a node answers that is cut off from its database: for how many seconds.
+pub(super) const STALE: &str = "Switchover-Stale";
+
 /// Who asks, and which key to decide by.
 pub(crate) struct Evaluate {
     pub(super) caller: KnownKey,

@@ -7,7 +7,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, post};
 
 use super::refused::{ErrorCode, Refused};
-use super::request::{Body, Evaluate, flags, published};
+use super::request::{Body, Evaluate, STALE, flags, published};
 use crate::http::App;
 use crate::publish::Evaluation;
 
@@ -39,7 +39,11 @@ pub(crate) async fn evaluate(
         );
         Refused::new(StatusCode::NOT_FOUND, ErrorCode::FlagNotFound, details).of(&request)
     })?;
-    Ok(HttpResponse::Ok()
+    let mut response = HttpResponse::Ok();
+    if let Some(away) = app.contact.lost_for() {
+        response.insert_header((STALE, away.as_secs().to_string()));
+    }
+    Ok(response
         .content_type("application/json")
         .body(answer.into_owned()))
 }
