@@ -67,6 +67,8 @@ pub struct RolloutReading {
     pub exposure: Percent,
     /// Whether it is halted.
     pub halted: bool,
+    /// Whether there is something for its guards to see.
+    pub is_watched: bool,
     /// What also runs on the other path.
     pub mirror: Mirror,
     /// Limits of a 99th percentile, in milliseconds.

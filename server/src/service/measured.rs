@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use switchover::{EnvironmentKind, Stage};
+use switchover::{EnvironmentKind, Mirror, Percent, Stage};
 
 use crate::domain::actor::Actor;
 use crate::domain::exposure::{Cohort, Exposure};
@@ -67,6 +67,7 @@ impl Services {
                 stage: rollout.stage,
                 exposure: exposure(rollout, kind),
                 halted: rollout.halted,
+                is_watched: is_watched(rollout, kind),
                 mirror: rollout.mirror,
                 slow_ms: rollout.watch.slow_ms.clone(),
             }));
@@ -90,8 +91,19 @@ impl Services {
         }
         let known = self.measuring.kept.lock();
         let known = Arc::clone(&known.unwrap_or_else(PoisonError::into_inner));
-        let kept = self.read_reports(environments, &known);
-        let kept = self.read_guards(rollouts, &known, kept);
+        let kept = match self.read_reports(environments) {
+            Ok(kept) => self.read_guards(rollouts, &known, kept),
+            Err(error) => {
+                // A counter never falls: what cannot be read is told as it was. What guards answer may
+                // have changed since, and nobody waits for the other database too.
+                tracing::warn!(%error, "metrics tell of reports as they were");
+                Kept {
+                    totals: Arc::clone(&known.totals),
+                    halted_by_guards: known.halted_by_guards.clone(),
+                    ..Kept::default()
+                }
+            }
+        };
         let mut shown = self
             .measuring
             .kept
@@ -102,10 +114,10 @@ impl Services {
         *next = Some(Instant::now() + pause);
     }
 
-    /// What callers have reported. A counter never falls: what cannot be read is told as it was.
-    fn read_reports(&self, environments: &[EnvironmentReading], known: &Kept) -> Kept {
+    /// What callers have reported.
+    fn read_reports(&self, environments: &[EnvironmentReading]) -> Result<Kept, StoreError> {
         let since = self.now() - chrono::Duration::minutes(SEEN_WITHIN_MINUTES);
-        let read = self.telemetry.read::<_, StoreError>(|tx| {
+        self.telemetry.read(|tx| {
             let mut all = BTreeMap::new();
             for environment in environments {
                 let mut running = Running::default();
@@ -117,26 +129,17 @@ impl Services {
                 }
                 all.insert(environment.key.clone(), running);
             }
-            Ok((tx.totals()?, all))
-        });
-        match read {
-            Ok((totals, running)) => Kept {
-                totals: Arc::new(totals),
-                running,
+            Ok(Kept {
+                totals: Arc::new(tx.totals()?),
+                running: all,
                 ..Kept::default()
-            },
-            Err(error) => {
-                tracing::warn!(%error, "metrics tell of reports as they were");
-                Kept {
-                    totals: Arc::clone(&known.totals),
-                    ..Kept::default()
-                }
-            }
-        }
+            })
+        })
     }
 
     fn read_guards(&self, rollouts: &[RolloutReading], known: &Kept, kept: Kept) -> Kept {
-        let places: BTreeSet<&Place> = rollouts.iter().map(|it| &it.place).collect();
+        let watched = rollouts.iter().filter(|it| it.is_watched);
+        let places: BTreeSet<&Place> = watched.map(|it| &it.place).collect();
         let halted = rollouts.iter().filter(|it| it.halted);
         let halted: BTreeSet<&Place> = halted.map(|it| &it.place).collect();
         let read = self.guarded_places(&places).and_then(|guarded| {
@@ -242,7 +245,15 @@ impl Services {
     }
 }
 
-fn exposure(rollout: &switchover::Rollout, kind: EnvironmentKind) -> switchover::Percent {
+/// Whether there is something for guards to see: some calls may take the new path beside the old one,
+/// or run on both, or did until it was halted.
+fn is_watched(rollout: &switchover::Rollout, kind: EnvironmentKind) -> bool {
+    let is_exposed = exposure(rollout, kind) > Percent::ZERO || !rollout.include.is_empty();
+    let is_mirrored = rollout.mirror != Mirror::default();
+    rollout.stage != Stage::Mandatory && (is_exposed || is_mirrored || rollout.halted)
+}
+
+fn exposure(rollout: &switchover::Rollout, kind: EnvironmentKind) -> Percent {
     let nobody = Cohort::new();
     let (stage, setting) = (rollout.stage, rollout.setting);
     Exposure::of(stage, kind, setting, rollout.halted, &nobody, &nobody).share
