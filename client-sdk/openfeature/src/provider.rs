@@ -71,7 +71,9 @@ impl SwitchoverProvider {
         value: impl FnOnce(&Answer, Flag<'_>) -> Option<T>,
         asked: &str,
     ) -> EvaluationResult<ResolutionDetails<T>> {
+        // As by OFREP: an empty key is none.
         let subject = context.targeting_key.as_deref();
+        let subject = subject.filter(|key| !key.is_empty());
         let flag = Flag::of(key);
         let resolved = self.answer(key, flag, subject).and_then(|answer| {
             let value = value(&answer, flag).ok_or_else(|| mismatch(key, asked))?;
