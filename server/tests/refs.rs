@@ -322,6 +322,7 @@ fn what_is_found_is_posted_and_judged_by() {
     }
     let tree = TempDir::new().unwrap();
     write(tree.path(), "lib/a.rb", "ENV['GITALY_COUNT_COMMITS']\n");
+    write(tree.path(), "odd\u{202e}\n.rb", "GITALY_FIND_TAG");
     let root = tree.path().display().to_string();
     let post = [
         "refs",
@@ -343,7 +344,7 @@ fn what_is_found_is_posted_and_judged_by() {
     assert_eq!(due.status, 1, "{}", due.err);
     assert!(
         due.out
-            .ends_with("1 use of 1 of 2 routes in 1 of 1 file; posted\n"),
+            .ends_with("2 uses of 2 of 2 routes in 2 of 2 files; posted\n"),
         "{}",
         due.out
     );

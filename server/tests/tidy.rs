@@ -191,6 +191,26 @@ fn templates_hold_no_script_no_style_and_trust_nothing() {
 }
 
 #[test]
+fn the_search_of_source_trees_knows_no_server() {
+    let words = [
+        "actix_web",
+        "diesel",
+        "utoipa",
+        "ureq",
+        "crate::cli",
+        "crate::domain",
+        "crate::http",
+        "crate::service",
+        "crate::store",
+        "Utc::now",
+        "SystemTime",
+        "Instant",
+        "std::env",
+    ];
+    assert_none(refuse("server/src/refs", &words, &[]));
+}
+
+#[test]
 fn telemetry_knows_no_http_no_clock_and_no_promotion() {
     let words = [
         "actix_web",

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use crate::cli::error::CliError;
 use crate::cli::files::read_text;
-use crate::cli::output::{one_line, say, say_json};
+use crate::cli::output::{say, say_json};
 use crate::cli::session::Session;
 use crate::cli::wire::{ReferencesPosted, TrackedRoute, TrackedRoutes};
 use crate::config::{ClientArgs, FileArgs};
-use crate::domain::references::{MOST_PLACES, MOST_PLACES_OF_ROUTE};
+use crate::domain::references::{LONGEST_PATH, MOST_PLACES, MOST_PLACES_OF_ROUTE};
+use crate::domain::text::misleads;
 use crate::refs::{Findings, Kind, Matcher, Scanned, Standing, Tracked, scan};
 
 use told::told;
@@ -192,7 +193,7 @@ fn post(
         .map(|(route, found)| {
             json!({
                 "route": route,
-                "file": one_line(&found.file),
+                "file": posted_path(&found.file),
                 "line": found.line,
                 "column": found.column,
                 "name": found.name,
@@ -208,6 +209,12 @@ fn post(
     });
     let reply = session.post("/references", &body).map_err(unusable)?;
     reply.read().map_err(unusable)
+}
+
+/// A path as the server takes it: names of files may hold anything.
+fn posted_path(path: &str) -> String {
+    let legal = path.chars().map(|c| if misleads(c) { ' ' } else { c });
+    legal.take(LONGEST_PATH).collect()
 }
 
 fn as_json(scanned: &Scanned, findings: &Findings, posted: Option<ReferencesPosted>) -> Value {

@@ -22,7 +22,7 @@ pub const MOST_PLACES: usize = 2_000;
 /// The most places that are kept of a route in a repository.
 pub const MOST_PLACES_OF_ROUTE: usize = 20;
 /// The longest path of a file, in characters.
-const LONGEST_PATH: usize = 1_000;
+pub const LONGEST_PATH: usize = 1_000;
 /// So many files are named where a route cannot be retired.
 const NAMED: usize = 3;
 

@@ -181,7 +181,11 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         ),
         (secured, "401", "No credentials, or they are not good"),
         (by_token, "403", "The role does not allow it"),
-        (path.contains('{'), "404", "There is no such thing"),
+        (
+            path.contains('{') || method == "DELETE",
+            "404",
+            "There is no such thing",
+        ),
         (has_body, "408", "The body came too slowly"),
         (
             changes || is_of_stores,

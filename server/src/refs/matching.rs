@@ -52,6 +52,9 @@ pub struct Matcher {
     trade: AhoCorasick,
 }
 
+/// For more routes, the fastest automaton takes longer to make than it saves, and much memory.
+const MOST_FOR_DFA: usize = 2_000;
+
 /// How code asks the SDK for a route.
 const ASKING: [&str; 2] = [".route(", "RouteSpec::new("];
 
@@ -80,7 +83,7 @@ impl Matcher {
         }
         let needles = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
-            .kind(Some(AhoCorasickKind::DFA))
+            .kind((routes.len() <= MOST_FOR_DFA).then_some(AhoCorasickKind::DFA))
             .build(&needles)
             .map_err(|error| error.to_string())?;
         let trade = AhoCorasick::builder()
