@@ -49,7 +49,9 @@ fn every_request_has_its_answer(engine: Engine) {
     let (parse, context) = ((400, "PARSE_ERROR"), (400, "INVALID_CONTEXT"));
     let (unknown, denied) = ((404, "FLAG_NOT_FOUND"), (401, "GENERAL"));
     type Headers<'a> = &'a [(&'a str, &'a str)];
-    let table: &[(&str, &str, Headers<'_>, &str, (u16, &str))] = &[
+    // What it is about, the flag, headers, the body; the status and its code.
+    type Case<'a> = (&'a str, &'a str, Headers<'a>, &'a str, (u16, &'a str));
+    let table: &[Case<'_>] = &[
         (
             "bearer",
             "count_commits",
