@@ -16,6 +16,7 @@ pub mod cohort;
 mod command;
 pub mod consistency;
 pub mod dashboard;
+pub mod declared;
 mod door;
 pub mod doubling;
 pub mod drill;
