@@ -34,6 +34,7 @@ mod conductor;
 mod consistency;
 mod crash;
 mod data_commands;
+mod declared;
 mod doors;
 mod doubled_ramps;
 mod environments;

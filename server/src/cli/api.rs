@@ -33,6 +33,19 @@ pub(crate) struct Api {
 pub(crate) struct Reply {
     text: String,
     url: String,
+    etag: Option<String>,
+}
+
+/// A change, and under which conditions it is to be made.
+pub(crate) struct Change {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// None for a deletion.
+    pub(crate) body: Option<String>,
+    /// The tag of what was seen: 412 when it is another by now.
+    pub(crate) if_match: Option<String>,
+    /// The name by which the server knows a change that it has made already.
+    pub(crate) idempotency_key: Option<String>,
 }
 
 impl Api {
@@ -89,6 +102,22 @@ impl Api {
         self.send(Method::DELETE, &with_query(path, query), None)
     }
 
+    /// Sends a change with its conditions.
+    pub(crate) fn change(&self, change: &Change) -> Result<Reply, CliError> {
+        let headers = [
+            ("If-Match", &change.if_match),
+            ("Idempotency-Key", &change.idempotency_key),
+        ];
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .filter_map(|(name, value)| Some((*name, value.as_deref()?)))
+            .collect();
+        let body = change.body.clone().map(|body| ("application/json", body));
+        let (method, path) = (change.method.clone(), &change.path);
+        let mut response = self.answered(method, path, &headers, body, Some(DEADLINE))?;
+        self.read(&mut response)
+    }
+
     /// All of a list, or its first `limit` items, as one page.
     pub(crate) fn list(
         &self,
@@ -121,6 +150,7 @@ impl Api {
             // JSON texts in a struct always serialise.
             text: serde_json::to_string(&page).unwrap_or_default(),
             url: self.url.clone(),
+            etag: None,
         })
     }
 
@@ -131,7 +161,7 @@ impl Api {
         query: &[(&str, String)],
     ) -> Result<BodyReader<'static>, CliError> {
         let path = with_query(path, query);
-        let response = self.answered(Method::GET, &path, None, None)?;
+        let response = self.answered(Method::GET, &path, &[], None, None)?;
         Ok(response.into_body().into_reader())
     }
 
@@ -145,11 +175,18 @@ impl Api {
         path: &str,
         body: Option<(&str, String)>,
     ) -> Result<Reply, CliError> {
-        let mut response = self.answered(method, path, body, Some(DEADLINE))?;
+        let mut response = self.answered(method, path, &[], body, Some(DEADLINE))?;
+        self.read(&mut response)
+    }
+
+    fn read(&self, response: &mut Response<Body>) -> Result<Reply, CliError> {
+        let etag = response.headers().get("ETag");
+        let etag = etag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let text = read_text(response.body_mut()).map_err(|error| self.unreachable(&error))?;
         Ok(Reply {
             text,
             url: self.url.clone(),
+            etag,
         })
     }
 
@@ -158,14 +195,18 @@ impl Api {
         &self,
         method: Method,
         path: &str,
+        headers: &[(&str, &str)],
         body: Option<(&str, String)>,
         deadline: Option<Duration>,
     ) -> Result<Response<Body>, CliError> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}/api/v1{path}", self.url))
             .header("Authorization", format!("Bearer {}", self.token))
             .header("Accept", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let answered = match body {
             None => request.body(()).map(|request| self.run(request, deadline)),
             Some((kind, body)) => request
@@ -227,6 +268,11 @@ impl Reply {
     /// The answer as it came.
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The tag of what it shows.
+    pub(crate) fn etag(&self) -> Option<&str> {
+        self.etag.as_deref()
     }
 
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, CliError> {

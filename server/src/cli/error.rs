@@ -39,6 +39,14 @@ impl CliError {
         CliError::Failed(text.into())
     }
 
+    /// The same as trouble: for commands whose status 1 is an answer.
+    pub(crate) fn into_trouble(self) -> CliError {
+        match self {
+            CliError::ReaderGone | CliError::No | CliError::Ended(_) => self,
+            other => CliError::Unusable(other.to_string()),
+        }
+    }
+
     /// Tells standard error; gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         if matches!(self, CliError::ReaderGone) {

@@ -4,6 +4,7 @@
 mod acceptance;
 mod alerts;
 mod api;
+mod apply;
 mod approve;
 mod args;
 mod audit;
@@ -16,13 +17,16 @@ mod cohorts;
 mod completions;
 mod consistency;
 mod dashboard;
+mod declared;
 mod demo;
 mod demote;
+mod diff;
 mod env_file;
 mod environment;
 mod error;
 mod evidence;
 mod explain;
+mod export;
 mod external;
 mod files;
 mod flip;
@@ -195,6 +199,20 @@ enum Command {
     Refs(refs::RefsArgs),
     /// Who changed what, when and why
     Audit(audit::AuditArgs),
+    /// Write all that can be declared into one file
+    ///
+    /// Policies, cohorts, ramp groups, environments, routes, and what is wanted of each rollout: the
+    /// same state gives the same bytes.
+    Export(export::ExportArgs),
+    /// Show what a file would change
+    ///
+    /// Exit status 0: nothing; 1: something; 2: it cannot be said.
+    Diff(diff::DiffArgs),
+    /// Bring about what a file says, through the same gates as everybody
+    ///
+    /// Exit status 0: everything is as the file says; 1: something was refused, held back or changed in
+    /// between; 2: nothing could be tried, or not all.
+    Apply(apply::ApplyArgs),
     /// List and add environments
     #[command(subcommand)]
     Environment(environment::EnvironmentCommand),
@@ -264,6 +282,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Report(args) => report::run(file, &args),
         Command::Refs(args) => refs::run(file, &args),
         Command::Audit(args) => audit::run(file, &args),
+        Command::Export(args) => export::run(file, &args),
+        Command::Diff(args) => diff::run(file, &args),
+        Command::Apply(args) => apply::run(file, &args),
         Command::Environment(command) => environment::run(file, &command),
         Command::SdkKey(command) => sdk_key::run(file, command),
         Command::Token(command) => token::run(file, command),

@@ -6,7 +6,7 @@ use chrono::{Duration, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::api::{Api, Reply, is_on_this_machine, roots};
+use crate::cli::api::{Api, Change, Reply, is_on_this_machine, roots};
 use crate::cli::error::CliError;
 use crate::cli::output::{Screen, say};
 use crate::cli::problem::Problem;
@@ -108,6 +108,11 @@ impl Session {
 
     pub(crate) fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, CliError> {
         self.checked(self.api.delete(path, query))
+    }
+
+    /// Sends a change with its conditions. A refusal is not printed, because the command goes on.
+    pub(crate) fn change(&self, change: &Change) -> Result<Reply, CliError> {
+        self.api.change(change)
     }
 
     /// All of a list, or its first `limit` items, as one page.

@@ -6,10 +6,13 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::app::Who;
+
 /// A data directory, and the server on it while there is one.
 pub(crate) struct Place {
     data: TempDir,
     server: Option<(Child, String)>,
+    elsewhere: Option<(String, Who)>,
 }
 
 /// What a command left behind.
@@ -24,7 +27,15 @@ impl Place {
         Place {
             data: TempDir::new().unwrap(),
             server: None,
+            elsewhere: None,
         }
+    }
+
+    /// Where commands talk to a server at an address, as somebody.
+    pub(crate) fn with_server_at(address: &str, who: Who) -> Place {
+        let mut place = Place::new();
+        place.elsewhere = Some((format!("http://{address}"), who));
+        place
     }
 
     pub(crate) fn serving() -> Place {
@@ -74,6 +85,10 @@ impl Place {
         };
         let mut command = program(self.data.path());
         command.args(arguments).env("SWITCHOVER_URL", url);
+        if let Some((url, who)) = &self.elsewhere {
+            command.env("SWITCHOVER_URL", url);
+            command.env("SWITCHOVER_TOKEN", who.token());
+        }
         command
     }
 
