@@ -53,6 +53,7 @@ mod going_back;
 mod guard_simulation;
 mod guards;
 mod halts;
+mod imports;
 mod instances;
 mod lifecycle;
 mod metrics;

@@ -36,6 +36,7 @@ mod gates;
 mod guards;
 mod halt;
 mod history;
+mod import;
 mod instances;
 mod manifests;
 mod migrate;
@@ -213,6 +214,10 @@ enum Command {
     /// Exit status 0: everything is as the file says; 1: something was refused, held back or changed in
     /// between; 2: nothing could be tried, or not all.
     Apply(apply::ApplyArgs),
+    /// Read flags of LaunchDarkly, Unleash or GitLab as routes, and say what cannot be carried
+    ///
+    /// Changes nothing without --apply.
+    Import(import::ImportArgs),
     /// List and add environments
     #[command(subcommand)]
     Environment(environment::EnvironmentCommand),
@@ -285,6 +290,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Export(args) => export::run(file, &args),
         Command::Diff(args) => diff::run(file, &args),
         Command::Apply(args) => apply::run(file, &args),
+        Command::Import(args) => import::run(file, &args),
         Command::Environment(command) => environment::run(file, &command),
         Command::SdkKey(command) => sdk_key::run(file, command),
         Command::Token(command) => token::run(file, command),

@@ -41,6 +41,7 @@ pub mod lifecycle;
 pub mod loss;
 mod mirroring;
 pub mod moment;
+pub mod moving;
 pub mod naming;
 pub mod next_action;
 pub mod number;
