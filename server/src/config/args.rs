@@ -56,7 +56,7 @@ pub struct ServeArgs {
     /// The private key of that certificate, PEM
     #[arg(long, value_name = "FILE", env = "SWITCHOVER_TLS_KEY")]
     pub tls_key: Option<String>,
-    /// Pages of other sites that may evaluate flags (OFREP): origins such as https://app.example.com,
+    /// Pages of other sites that may evaluate flags (OFREP): origins such as `https://app.example.com`,
     /// separated by commas, or *
     #[arg(
         long,

@@ -261,6 +261,7 @@ fn a_mandatory_and_a_retired_route_are_new_for_everybody() {
         assert_eq!(answer["metadata"]["stage"], "mandatory");
     };
     assert_new();
+    app.scanned(&["a"]);
     let body = json!({ "reason": "done" });
     app.post(Who::MAINTAINER, "routes/a/retire", &body)
         .expect(200);
