@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::http::{Certificates, CorsOrigins, Front, PathPrefix, Proxies, TlsError, TlsFiles};
 use crate::manifest_key::{MANIFEST_KEY_FILE, ManifestKeys};
+use crate::outbound::Net;
 use crate::prometheus;
 use crate::store::Database;
 use crate::token::{KEY_FILE, TokenError, TokenKeys};
@@ -89,6 +90,11 @@ pub struct Config {
     pub user: String,
     /// Whether the reader wants no colours.
     pub no_color: bool,
+    /// The networks that webhooks may be sent to besides the public internet, also without TLS.
+    pub webhook_allow: Vec<Net>,
+    /// A file with the certificates (PEM) that vouch for receivers of webhooks, in the place of the
+    /// public ones.
+    pub webhook_ca: Option<PathBuf>,
     signing_key: Option<String>,
     manifest_key: Option<String>,
 }
@@ -114,6 +120,8 @@ struct Said {
     token: Option<String>,
     prometheus_url: Option<String>,
     prometheus_token_file: Option<String>,
+    webhook_allow: Option<Vec<String>>,
+    webhook_ca: Option<String>,
 }
 
 impl Config {
@@ -132,6 +140,8 @@ impl Config {
             log_format: args.log_format,
             prometheus_url: args.prometheus_url.clone(),
             prometheus_token_file: args.prometheus_token_file.clone(),
+            webhook_allow: Some(args.webhook_allow.clone()).filter(|nets| !nets.is_empty()),
+            webhook_ca: args.webhook_ca.clone(),
             ..Said::storage(&args.storage)
         };
         Config::resolve(file, said)
@@ -285,6 +295,8 @@ impl Config {
                 .or_else(|| variable("LOGNAME"))
                 .unwrap_or_else(|| "somebody".to_owned()),
             no_color: no_color(),
+            webhook_allow: read_nets(said.webhook_allow.as_deref().unwrap_or_default())?,
+            webhook_ca: said.webhook_ca.map(PathBuf::from),
             signing_key: said.signing_key,
             manifest_key: said.manifest_key,
         })
@@ -323,6 +335,8 @@ impl Said {
             token: text(self.token, weaker.token),
             prometheus_url: text(self.prometheus_url, weaker.prometheus_url),
             prometheus_token_file: text(self.prometheus_token_file, weaker.prometheus_token_file),
+            webhook_allow: self.webhook_allow.or(weaker.webhook_allow),
+            webhook_ca: text(self.webhook_ca, weaker.webhook_ca),
         }
     }
 }
@@ -331,6 +345,15 @@ impl Said {
 #[must_use]
 pub fn no_color() -> bool {
     variable("NO_COLOR").is_some()
+}
+
+/// An empty name in the list is silent, as an empty variable is.
+fn read_nets(said: &[String]) -> Result<Vec<Net>, ConfigError> {
+    let said = said.iter().map(|net| net.trim());
+    said.filter(|net| !net.is_empty())
+        .map(|net| net.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|why: String| ConfigError(format!("the networks that webhooks may reach: {why}")))
 }
 
 fn read_file(path: &Path) -> Result<Said, ConfigError> {

@@ -4,14 +4,17 @@
 pub mod cli;
 pub mod conductor;
 pub mod config;
+pub mod courier;
 pub mod domain;
 mod gathering;
 pub mod http;
 pub mod manifest_key;
 pub mod metrics;
+pub mod outbound;
 pub mod prometheus;
 pub mod publish;
 pub mod refs;
+pub mod sealing;
 pub mod service;
 pub mod store;
 pub mod telemetry;

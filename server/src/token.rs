@@ -10,8 +10,9 @@ use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::encoding::AsBigEndian as _;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::{hkdf, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Duration, Utc};
@@ -21,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::actor::{Actor, Role};
 use crate::domain::approval::hex;
+use crate::sealing::Seal;
 
 pub use checkpoint::{PublicKey, SignedStatement};
 pub use stream_ticket::StreamTicket;
@@ -34,12 +36,17 @@ pub const LONGEST_TTL_DAYS: i64 = 90;
 /// The signing key's file in the data directory.
 pub const KEY_FILE: &str = "signing-key.pem";
 
+/// What the secrets of webhooks are sealed for.
+pub const WEBHOOK_SECRETS: &str = "secrets of webhooks";
+
 /// Signs tokens and checks them.
 pub struct TokenKeys {
     encoding: EncodingKey,
     decoding: DecodingKey,
     tickets: hmac::Key,
     id: String,
+    /// What keys for other uses are derived from.
+    root: hkdf::Prk,
 }
 
 /// What a token says. All of it is required.
@@ -120,13 +127,31 @@ impl TokenKeys {
         };
         let pair = read_pair(pem).ok_or_else(no_key)?;
         let public = pair.public_key().as_ref();
+        let seed = pair.seed().and_then(|seed| seed.as_be_bytes());
+        let seed = seed.map_err(|_| no_key())?;
         let id = hex(&Sha256::digest(public));
         Ok(TokenKeys {
             encoding: EncodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| no_key())?,
             decoding: DecodingKey::from_ed_der(public),
             tickets: stream_ticket::ticket_key(&pair),
             id: id.chars().take(16).collect(),
+            root: hkdf::Salt::new(hkdf::HKDF_SHA256, b"switchover").extract(seed.as_ref()),
         })
+    }
+
+    /// A seal for one use, which follows from this key: every node with it opens what another sealed,
+    /// and another key opens nothing.
+    ///
+    /// # Errors
+    /// When no key can be derived.
+    pub fn seal(&self, used_for: &str) -> Result<Seal, TokenError> {
+        let failed = || TokenError(format!("derive a key for {used_for}"));
+        let mut key = [0; 32];
+        self.root
+            .expand(&[used_for.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|derived| derived.fill(&mut key))
+            .map_err(|_| failed())?;
+        Seal::new(&key).ok_or_else(failed)
     }
 
     /// A token for somebody, valid from `now`.

@@ -15,12 +15,14 @@ use crate::cli::error::{CliError, why};
 use crate::cli::files::{make_private_dir, write_private};
 use crate::cli::output::say;
 use crate::config::{Config, FileArgs, LogFormat, ServeArgs};
+use crate::courier::{DELIVER_EVERY, Delivering};
 use crate::domain::actor::{Actor, Role};
 use crate::http::{CONDUCT_EVERY, Running, Server, ServerConfig, UNREAD};
+use crate::outbound::{Outbound, Rules};
 use crate::prometheus::Prometheus;
 use crate::service::{Clock, Services, system_clock};
 use crate::store::{Database, Store, StoreError};
-use crate::token::TokenKeys;
+use crate::token::{TokenKeys, WEBHOOK_SECRETS};
 
 /// The file with the token that a new data directory starts with.
 const FIRST_TOKEN: &str = "first-token";
@@ -60,8 +62,10 @@ fn start(config: &Config, keys: Arc<TokenKeys>, clock: Clock) -> Result<Running,
         |error: StoreError| CliError::new(format!("cannot use {database}: {}", why(&error)));
     let store = Store::open(database.clone()).map_err(opened)?;
     let signing = config.clone();
+    let outbound = outbound(config)?;
     let services = Services::start(store, clock)
         .map_err(opened)?
+        .with_webhooks(keys.seal(WEBHOOK_SECRETS)?, Arc::clone(outbound.rules()))
         .with_manifest_signer(Arc::new(move || {
             signing.manifest_keys().map_err(|error| error.to_string())
         }))
@@ -77,6 +81,10 @@ fn start(config: &Config, keys: Arc<TokenKeys>, clock: Clock) -> Result<Running,
     };
     let listen = &config.listen;
     Server::new(server, Arc::new(services), keys)
+        .delivering(Delivering {
+            every: DELIVER_EVERY,
+            outbound,
+        })
         .start()
         .map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => CliError::new(format!(
@@ -84,6 +92,21 @@ fn start(config: &Config, keys: Arc<TokenKeys>, clock: Clock) -> Result<Running,
             )),
             _ => CliError::new(format!("cannot listen on {listen}: {error}")),
         })
+}
+
+/// How webhooks are reached.
+fn outbound(config: &Config) -> Result<Outbound, CliError> {
+    let rules = Rules::allowing(config.webhook_allow.clone());
+    let outbound = Outbound::new(Arc::new(rules));
+    let Some(path) = &config.webhook_ca else {
+        return Ok(outbound);
+    };
+    let shown = path.display();
+    let pem = fs::read_to_string(path)
+        .map_err(|error| CliError::new(format!("cannot read {shown}: {error}")))?;
+    outbound
+        .trusting(&pem)
+        .map_err(|why| CliError::new(format!("{shown} {why}")))
 }
 
 fn announce(config: &Config, keys: &TokenKeys, running: &Running) -> Result<(), CliError> {

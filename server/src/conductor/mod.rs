@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::service::Services;
-use crate::store::{Candidate, StoreError};
+use crate::store::{Candidate, Duty, StoreError};
 
 use asking::Round;
 use watching::Watching;
@@ -95,7 +95,7 @@ impl Conductor {
     fn act(&mut self) -> Result<(), StoreError> {
         let candidate = match &mut self.candidate {
             Some(candidate) => candidate,
-            none => none.insert(self.services.store().stand()?),
+            none => none.insert(self.services.store().stand(Duty::Conduct)?),
         };
         if !candidate.leads()? {
             return Ok(());

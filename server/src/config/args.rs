@@ -79,6 +79,18 @@ pub struct ServeArgs {
     /// File with the token that it wants; read each time
     #[arg(long, value_name = "FILE", env = "SWITCHOVER_PROMETHEUS_TOKEN_FILE")]
     pub prometheus_token_file: Option<String>,
+    /// Networks that webhooks may be sent to besides the public internet, also without TLS, such as
+    /// 10.20.0.0/16; several with commas between them
+    #[arg(
+        long,
+        value_name = "NET",
+        env = "SWITCHOVER_WEBHOOK_ALLOW",
+        value_delimiter = ','
+    )]
+    pub webhook_allow: Vec<String>,
+    /// PEM file with the authorities that vouch for receivers of webhooks [default: the public ones]
+    #[arg(long, value_name = "FILE", env = "SWITCHOVER_WEBHOOK_CA")]
+    pub webhook_ca: Option<String>,
     /// File with the time by which the server's clock is ahead, read at every look at the clock: a
     /// number of seconds, or a length such as 7d
     #[cfg(feature = "test-clock")]

@@ -67,6 +67,7 @@ pub mod stores;
 pub mod telemetry;
 pub mod text;
 pub mod variables;
+pub mod webhook;
 pub mod window;
 pub mod words;
 pub mod writer;

@@ -9,6 +9,7 @@ mod censuses;
 mod checkpoints;
 pub(crate) mod cohorts;
 pub(crate) mod consistency;
+mod deliveries;
 pub(crate) mod environments;
 pub(crate) mod error;
 pub(crate) mod events;
@@ -57,6 +58,7 @@ mod streams;
 mod telemetry;
 mod verification;
 mod watching;
+pub(crate) mod webhooks;
 mod writers;
 
 pub use front::{Certificates, Front, PathPrefix, Proxies, TlsError, TlsFiles};
@@ -253,6 +255,15 @@ handlers! {
     access::list_sdk_keys,
     access::revoke_sdk_key,
     access::revoke_token,
+    webhooks::create,
+    webhooks::list,
+    webhooks::show,
+    webhooks::patch,
+    webhooks::rotate,
+    webhooks::delete,
+    deliveries::list,
+    deliveries::test,
+    deliveries::redeliver,
 }
 
 handlers! {

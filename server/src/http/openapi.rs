@@ -33,6 +33,7 @@ use crate::http::{document_api, document_ofrep, document_root};
         (name = "freezes", description = "While one is open, nothing raises exposure"),
         (name = "audit", description = "Who changed what, when and why"),
         (name = "access", description = "SDK keys and revoked tokens"),
+        (name = "webhooks", description = "Who is told of what is put on record, and what they were sent"),
         (name = "sdk", description = "What SDKs read, with an SDK key"),
         (name = "openfeature", description = "Flags for OpenFeature clients (OFREP), with an SDK key"),
         (name = "health", description = "For load balancers")

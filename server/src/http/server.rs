@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::conductor::Conductor;
+use crate::courier::{Courier, Delivering};
 use crate::http::error::Problem;
 use crate::http::front::{Front, under_prefix};
 use crate::http::health::Contact;
@@ -60,6 +61,7 @@ pub struct Server {
     config: ServerConfig,
     services: Arc<Services>,
     keys: Arc<TokenKeys>,
+    delivering: Option<Delivering>,
 }
 
 /// A server that serves.
@@ -77,6 +79,7 @@ pub struct Running {
     receiving: Option<JoinHandle<()>>,
     conducting: Option<JoinHandle<()>>,
     renewing: Option<JoinHandle<()>>,
+    delivering: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -87,6 +90,16 @@ impl Server {
             config,
             services,
             keys,
+            delivering: None,
+        }
+    }
+
+    /// The same, which brings messages to webhooks.
+    #[must_use]
+    pub fn delivering(self, delivering: Delivering) -> Server {
+        Server {
+            delivering: Some(delivering),
+            ..self
         }
     }
 
@@ -172,6 +185,16 @@ impl Server {
                 Some(renewing)
             }
         };
+        let delivering = match self.delivering {
+            None => None,
+            Some(delivering) => {
+                let (services, running) = (Arc::clone(&self.services), Arc::clone(&watching));
+                let courier = thread::Builder::new()
+                    .name("switchover-courier".to_owned())
+                    .spawn(move || Courier::new(services, delivering).run(&running))?;
+                Some(courier)
+            }
+        };
         Ok(Running {
             address,
             services: self.services,
@@ -186,6 +209,7 @@ impl Server {
             receiving: Some(receiving),
             conducting,
             renewing,
+            delivering,
         })
     }
 }
@@ -245,6 +269,10 @@ impl Running {
         if let Some(renewing) = self.renewing.take() {
             // Nobody is shown a certificate any more.
             let _ = renewing.join();
+        }
+        if let Some(delivering) = self.delivering.take() {
+            // What a courier that broke has not brought, another node brings.
+            let _ = delivering.join();
         }
         if let Some(watch) = self.watch.take() {
             // A watch that broke has nothing more to finish.

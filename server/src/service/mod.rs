@@ -50,6 +50,7 @@ mod size;
 mod stores;
 mod telemetry;
 mod token;
+mod webhook;
 mod work;
 mod writers;
 
@@ -102,9 +103,11 @@ pub use sdk_key::{CreatedSdkKey, NewSdkKeyRequest};
 pub use stores::StoresView;
 pub use telemetry::{Instances, Series, SeriesSpan};
 pub use token::Revocation;
+pub use webhook::{Filters, NewWebhook, Sending, Waiting, WebhookPatch, WebhookView, webhook_tag};
 pub use writers::{HeardWriter, TakenWriter, Writers};
 
 use measured::Measuring;
+use webhook::Webhooking;
 use work::{Touched, Work};
 
 /// Asks what time it is. Only the edge knows.
@@ -192,6 +195,8 @@ pub struct Services {
     metrics: Metrics,
     measuring: Measuring,
     prometheus: Arc<Prometheus>,
+    /// What webhooks need; `None` where there are none.
+    webhooking: Option<Webhooking>,
 }
 
 impl Services {
@@ -225,6 +230,7 @@ impl Services {
             manifest_signer: Arc::new(|| Err("no key to sign manifests with is set up".to_owned())),
             verifying: Mutex::new(()),
             announced: Mutex::default(),
+            webhooking: None,
         };
         services.catch_up()?;
         Ok(services)

@@ -2,16 +2,25 @@
 
 use crate::store::{Store, StoreError, dialect};
 
+/// What one of several nodes does for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Guards and ramps.
+    Conduct,
+    /// Messages to webhooks.
+    Deliver,
+}
+
 /// A node that would act by itself, and does while no other is heard of. Dropping it makes room.
 pub struct Candidate(dialect::Candidate);
 
 impl Store {
-    /// Stands for the one node that acts by itself.
+    /// Stands for the one node that has this duty.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn stand(&self) -> Result<Candidate, StoreError> {
-        dialect::Candidate::stand(self.database()).map(Candidate)
+    pub fn stand(&self, duty: Duty) -> Result<Candidate, StoreError> {
+        dialect::Candidate::stand(self.database(), duty).map(Candidate)
     }
 }
 

@@ -37,6 +37,7 @@ mod rows;
 mod runbooks;
 mod schema;
 mod stores;
+mod webhooks;
 mod writers;
 
 use std::fmt;
@@ -50,11 +51,12 @@ pub use checkpoints::{KeptCheckpoint, StoredCheckpoint};
 pub use dialect::{Alone, Database};
 pub use idempotency::{IdempotencyKey, Receipt};
 pub use keys::{NewSdkKey, SdkKey};
-pub use leader::Candidate;
+pub use leader::{Candidate, Duty};
 pub use policies::StoredPolicy;
 pub use promotions::NewPromotion;
 pub use published::PublishedChanges;
 pub use routes::{RouteFilter, RouteOrder};
+pub use webhooks::{DeliveryFilter, DueDelivery, KeptWebhook};
 pub use writers::WriterKey;
 
 pub(crate) use connections::Connections;

@@ -206,6 +206,18 @@ diesel::table! {
         repository -> Text, route -> Text, uses -> BigInt, places -> Text,
     }
 }
+diesel::table! {
+    webhooks (id) {
+        id -> Text, document -> Text, secrets -> Text, position -> BigInt,
+        failing_since -> Nullable<BigInt>, delivered_at -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
+    webhook_deliveries (id) {
+        id -> Text, webhook -> Text, message -> Text, state -> Text, due_at -> Nullable<BigInt>,
+        document -> Text,
+    }
+}
 diesel::joinable!(rollouts -> routes (route));
 diesel::allow_tables_to_appear_in_same_query!(rollouts, routes, requirements);
 diesel::allow_tables_to_appear_in_same_query!(releases, release_stages);

@@ -7,17 +7,24 @@ use diesel::prelude::*;
 use crate::store::dialect::AnyConnection;
 #[cfg(feature = "postgres")]
 use crate::store::dialect::{Purpose, connect};
-use crate::store::{Database, StoreError};
+use crate::store::{Database, Duty, StoreError};
 
-/// The number of the lock; this product's own, in its own database.
+/// The number of a duty's lock; this product's own, in its own database.
 #[cfg(feature = "postgres")]
-const LOCK: i64 = 7_070_708;
+const fn lock_of(duty: Duty) -> i64 {
+    match duty {
+        Duty::Conduct => 7_070_708,
+        Duty::Deliver => 7_070_709,
+    }
+}
 
 /// Takes the lock as soon as nobody has it.
 pub(in crate::store) struct Candidate {
     /// The lock lives as long as this connection. SQLite is one process's alone.
     #[cfg(feature = "postgres")]
     connection: Option<PgConnection>,
+    #[cfg(feature = "postgres")]
+    duty: Duty,
     leads: bool,
 }
 
@@ -29,7 +36,10 @@ struct Locked {
 }
 
 impl Candidate {
-    pub(in crate::store) fn stand(database: &Database) -> Result<Candidate, StoreError> {
+    pub(in crate::store) fn stand(
+        database: &Database,
+        duty: Duty,
+    ) -> Result<Candidate, StoreError> {
         #[cfg(feature = "postgres")]
         if database.is_shared()
             && let AnyConnection::Postgres(mut connection) = connect(database, Purpose::Record)?
@@ -42,14 +52,17 @@ impl Candidate {
             )?;
             return Ok(Candidate {
                 connection: Some(connection),
+                duty,
                 leads: false,
             });
         }
         #[cfg(not(feature = "postgres"))]
-        let _ = database;
+        let _ = (database, duty);
         Ok(Candidate {
             #[cfg(feature = "postgres")]
             connection: None,
+            #[cfg(feature = "postgres")]
+            duty,
             leads: true,
         })
     }
@@ -61,7 +74,10 @@ impl Candidate {
                 // An answer shows that the connection lives, and the lock with it.
                 diesel::sql_query("SELECT 1").execute(connection)?;
             } else {
-                let query = format!("SELECT pg_try_advisory_lock({LOCK}) AS locked");
+                let query = format!(
+                    "SELECT pg_try_advisory_lock({}) AS locked",
+                    lock_of(self.duty)
+                );
                 let answer: Locked = diesel::sql_query(query).get_result(connection)?;
                 self.leads = answer.locked;
             }

@@ -1,0 +1,44 @@
+//! Where a webhook is sent to.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The address of a receiver. Its path and query are what lets anybody post there, so it is shown
+/// only as far as it says whose it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReceiverUrl(String);
+
+impl ReceiverUrl {
+    /// An address that was checked.
+    #[must_use]
+    pub fn new(checked: String) -> ReceiverUrl {
+        ReceiverUrl(checked)
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn whole(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReceiverUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let mut parts = rest.splitn(2, ['/', '?', '#']);
+        let host = parts.next().unwrap_or_default();
+        let hidden = match parts.next() {
+            None | Some("") => "",
+            Some(_) => "…",
+        };
+        write!(f, "{scheme}://{host}/{hidden}")
+    }
+}
+
+impl fmt::Debug for ReceiverUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
