@@ -71,6 +71,7 @@ mod telemetry;
 mod token;
 mod ttl;
 mod watch;
+mod webhook;
 mod wire;
 mod writers;
 
@@ -221,6 +222,9 @@ enum Command {
     /// List and add environments
     #[command(subcommand)]
     Environment(environment::EnvironmentCommand),
+    /// Tell chat rooms and pipelines what is put on record
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Make, list and revoke the keys of SDKs
     #[command(subcommand)]
     SdkKey(sdk_key::SdkKeyCommand),
@@ -292,6 +296,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Apply(args) => apply::run(file, &args),
         Command::Import(args) => import::run(file, &args),
         Command::Environment(command) => environment::run(file, &command),
+        Command::Webhook(command) => webhook::run(file, &command),
         Command::SdkKey(command) => sdk_key::run(file, command),
         Command::Token(command) => token::run(file, command),
         Command::Migrate(args) => migrate::run(file, &args),

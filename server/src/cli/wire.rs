@@ -6,6 +6,7 @@ mod flips;
 mod many;
 mod refs;
 mod telemetry;
+mod webhooks;
 
 pub(crate) use data::{
     Backfill, ConsistencyRun, ConsistencySchedule, OfStores, Repair, RepairsSettled, Stores,
@@ -16,6 +17,7 @@ pub(crate) use flips::{FlipEnd, FlipHold, Writer};
 pub(crate) use many::{HaltedMany, ResumedMany};
 pub(crate) use refs::{ReferencesPosted, TrackedRoute, TrackedRoutes};
 pub(crate) use telemetry::{Counts, Instance, Paths, Telemetry};
+pub(crate) use webhooks::{Delivery, Webhook};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -73,6 +73,12 @@ impl Fields {
             .collect()
     }
 
+    /// The same with another value of a field.
+    pub(crate) fn and(mut self, name: &str, value: impl Into<String>) -> Fields {
+        self.0.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// The same with one field as given: what a form shows first.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Fields {
         self.0.retain(|(field, _)| field != name);

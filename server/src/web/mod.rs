@@ -31,6 +31,7 @@ mod session;
 mod shell;
 mod sign_in;
 mod trouble;
+mod webhooks;
 mod words;
 
 use actix_web::http::StatusCode;
@@ -128,7 +129,24 @@ fn serve_lists(config: &mut ServiceConfig) {
         .service(keys::ask_to_revoke)
         .service(keys::revoke)
         .service(keys::ask_for_token)
-        .service(keys::revoke_token);
+        .service(keys::revoke_token)
+        .configure(serve_webhooks);
+}
+
+fn serve_webhooks(config: &mut ServiceConfig) {
+    config
+        .service(webhooks::list)
+        .service(webhooks::ask)
+        .service(webhooks::create)
+        .service(webhooks::ask_to_change)
+        .service(webhooks::change)
+        .service(webhooks::ask_to_rotate)
+        .service(webhooks::rotate)
+        .service(webhooks::ask_to_delete)
+        .service(webhooks::delete)
+        .service(webhooks::test)
+        .service(webhooks::redeliver)
+        .service(webhooks::show);
 }
 
 /// A page. The notice of the last change was shown with it, and is forgotten.

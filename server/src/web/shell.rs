@@ -17,13 +17,14 @@ pub(crate) enum Section {
     Environments,
     Policies,
     Cohorts,
+    Webhooks,
     Keys,
     /// None of those in the navigation.
     Other,
 }
 
 impl Section {
-    const LISTED: [Section; 8] = [
+    const LISTED: [Section; 9] = [
         Section::Board,
         Section::Explain,
         Section::Audit,
@@ -31,6 +32,7 @@ impl Section {
         Section::Environments,
         Section::Policies,
         Section::Cohorts,
+        Section::Webhooks,
         Section::Keys,
     ];
 
@@ -44,6 +46,7 @@ impl Section {
             Section::Environments => ("Environments", "/environments"),
             Section::Policies => ("Policies", "/policies"),
             Section::Cohorts => ("Cohorts", "/cohorts"),
+            Section::Webhooks => ("Webhooks", "/webhooks"),
             Section::Keys => ("Keys", "/keys"),
         }
     }

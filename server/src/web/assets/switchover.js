@@ -192,7 +192,7 @@
 
   const places = {
     b: "/", e: "/explain", a: "/audit", r: "/releases",
-    n: "/environments", p: "/policies", c: "/cohorts", k: "/keys",
+    n: "/environments", p: "/policies", c: "/cohorts", w: "/webhooks", k: "/keys",
   };
   let going = 0;
   const rows = () => [...document.querySelectorAll("main [data-rows] tbody th a, main ul[data-rows] > li > a")];
