@@ -27,13 +27,17 @@ fn postgres() {
 }
 
 /// The product's own program.
-struct Server {
-    child: Child,
-    remote: Remote,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) remote: Remote,
 }
 
 impl Server {
     fn start(data: &Path, database: &TestDatabase) -> Server {
+        Server::start_with(data, database, &[])
+    }
+
+    pub(crate) fn start_with(data: &Path, database: &TestDatabase, more: &[&str]) -> Server {
         // A file that may not grow any more is then an error, as on a full disk, and not the end.
         let mut child = Command::new("sh")
             .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
@@ -47,6 +51,7 @@ impl Server {
             ])
             .arg("--data-dir")
             .arg(data)
+            .args(more)
             .env("SWITCHOVER_SIGNING_KEY", App::signing_key())
             .env_remove("SWITCHOVER_DATABASE_URL")
             .stdin(Stdio::null())
@@ -72,7 +77,7 @@ impl Server {
         Server { child, remote }
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

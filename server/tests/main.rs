@@ -89,3 +89,4 @@ mod telemetry;
 mod tidy;
 mod tokens;
 mod vectors;
+mod webhooks;

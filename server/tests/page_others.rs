@@ -16,7 +16,7 @@ pub(crate) const HOSTILE: &str =
     "<script>alert(1)</script> \u{5de}\u{5e1}\u{5dc}\u{5d5}\u{5dc} \u{1F680} \"'&";
 
 /// Every page, the role that it needs, and what it says while nothing is there.
-const PAGES: [(&str, Role, &str); 8] = [
+const PAGES: [(&str, Role, &str); 9] = [
     ("/explain", Role::Viewer, "Ask about a call"),
     ("/audit", Role::Viewer, "Nothing is on record yet"),
     ("/audit/checkpoints", Role::Viewer, "was not signed yet"),
@@ -28,11 +28,12 @@ const PAGES: [(&str, Role, &str); 8] = [
         "No change freeze is open or planned",
     ),
     ("/cohorts", Role::Viewer, "There is no cohort yet"),
+    ("/webhooks", Role::Viewer, "There is no webhook yet"),
     ("/keys", Role::Maintainer, "No SDK key is in force"),
 ];
 
 /// Every form, and the role that it needs.
-const FORMS: [(&str, Role); 15] = [
+const FORMS: [(&str, Role); 16] = [
     ("/new/freeze", Role::Operator),
     ("/new/environment", Role::Admin),
     ("/environments/dev/change", Role::Admin),
@@ -46,6 +47,7 @@ const FORMS: [(&str, Role); 15] = [
     ("/new/release", Role::Maintainer),
     ("/releases/on-prem/17.5.0/publish", Role::Maintainer),
     ("/releases/on-prem/17.5.0/delete", Role::Maintainer),
+    ("/new/webhook", Role::Maintainer),
     ("/new/key", Role::Maintainer),
     ("/new/revocation", Role::Admin),
 ];
@@ -112,6 +114,9 @@ fn furnish(app: &App) {
     app.post(Who::MAINTAINER, "releases", &release).expect(201);
     let key = json!({ "environment": "dev", "name": HOSTILE });
     app.post(Who::MAINTAINER, "sdk-keys", &key).expect(201);
+    let hook = json!({ "name": HOSTILE, "url": "https://example.com/%3Cscript%3E", "owners": [HOSTILE],
+        "reason": HOSTILE });
+    app.post(Who::MAINTAINER, "webhooks", &hook).expect(201);
     let halt = json!({ "reason": HOSTILE });
     app.post(Who::OPERATOR, &at("count_commits", "dev", "halt"), &halt)
         .expect(200);
@@ -145,6 +150,7 @@ fn forms_are_for_whoever_may() {
     for path in [
         "/cohorts",
         "/cohorts/beta",
+        "/webhooks",
         "/environments",
         "/environments/dev",
         "/releases",
@@ -186,6 +192,7 @@ fn hostile_texts_are_texts() {
         "/releases",
         "/releases/on-prem/17.5.0",
         "/keys",
+        "/webhooks",
         "/new/ramp-group?group=commits",
         "/explain?route=%3Cscript%3E&environment=dev&key=%22%3E%3Cscript%3E&variables=A%3D%3C%2Ftextarea%3E%3Cscript%3E",
         "/explain?route=a&environment=%3Cscript%3E",
@@ -203,6 +210,8 @@ fn hostile_texts_are_texts() {
         "/releases/on-prem/none",
         "/environments/none",
         "/keys/none/revoke",
+        "/webhooks/none",
+        "/webhooks/none/rotate",
         "/freezes/none/close",
         "/cohorts/%3Cscript%3E",
     ] {

@@ -257,6 +257,38 @@ fn metrics_and_prometheus_know_no_sql_and_no_server() {
 }
 
 #[test]
+fn the_courier_knows_no_sql_no_http_and_no_clock() {
+    let words = [
+        "diesel",
+        "actix_web",
+        "utoipa",
+        "ureq",
+        "crate::http",
+        "Utc::now",
+        "sql_query",
+        "std::env",
+    ];
+    assert_none(refuse("server/src/courier", &words, &[]));
+}
+
+/// What users give as an address is reached through one door.
+#[test]
+fn the_way_out_knows_no_record_and_is_the_only_one() {
+    let words = [
+        "diesel",
+        "actix_web",
+        "crate::service",
+        "crate::store",
+        "crate::domain",
+        "std::env",
+    ];
+    assert_none(refuse("server/src/outbound", &words, &[]));
+    for place in ["server/src/service", "server/src/http", "server/src/web"] {
+        assert_none(refuse(place, &["ureq", "TcpStream::connect"], &[]));
+    }
+}
+
+#[test]
 fn rows_stay_in_the_store() {
     let words = [
         "actix_web",

@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 use serde_json::{Value, json};
+use switchover_server::courier::Delivering;
 use switchover_server::domain::actor::{Actor, Role};
 use switchover_server::http::{Front, Running, Server, ServerConfig, UNREAD};
 use switchover_server::manifest_key::ManifestKeys;
+use switchover_server::outbound::{Outbound, Rules};
 use switchover_server::prometheus::{Prometheus, Settings};
 use switchover_server::service::{Clock, ManifestSigner, Services};
-use switchover_server::token::{KEY_FILE, TokenKeys};
+use switchover_server::token::{KEY_FILE, TokenKeys, WEBHOOK_SECRETS};
 use tempfile::TempDir;
 
 use super::client::{Remote, Reply};
@@ -100,18 +102,32 @@ impl App {
 
     /// A server that waits so long for who does not read.
     pub(crate) fn with_patience(database: Arc<TestDatabase>, unread: std::time::Duration) -> App {
-        App::with(database, unread, None, Front::default())
+        App::with(database, unread, None, Front::default(), None)
+    }
+
+    /// A server that brings messages to webhooks on this machine.
+    pub(crate) fn delivering(database: Arc<TestDatabase>) -> App {
+        App::reaching(database, Outbound::new(rules()))
+    }
+
+    /// A server that brings messages to webhooks in this way.
+    pub(crate) fn reaching(database: Arc<TestDatabase>, outbound: Outbound) -> App {
+        let delivering = Delivering {
+            every: std::time::Duration::from_millis(20),
+            outbound,
+        };
+        App::with(database, UNREAD, None, Front::default(), Some(delivering))
     }
 
     /// A server that looks at guards and ramps in this interval.
     pub(crate) fn conducting(database: Arc<TestDatabase>, every: std::time::Duration) -> App {
-        App::with(database, UNREAD, Some(every), Front::default())
+        App::with(database, UNREAD, Some(every), Front::default(), None)
     }
 
     /// A server that clients reach in this manner.
     pub(crate) fn behind(front: Front) -> App {
         let database = Arc::new(TestDatabase::new(Engine::Sqlite));
-        App::with(database, UNREAD, None, front)
+        App::with(database, UNREAD, None, front, None)
     }
 
     /// A server whose gates and guards ask a Prometheus.
@@ -119,7 +135,7 @@ impl App {
         let database = Arc::new(TestDatabase::new(engine));
         let asking =
             |services: Services| services.with_prometheus(Prometheus::new(Some(prometheus)));
-        App::with_services(database, (UNREAD, None), Front::default(), asking)
+        App::with_services(database, (UNREAD, None), Front::default(), (asking, None))
     }
 
     fn with(
@@ -127,24 +143,26 @@ impl App {
         unread: std::time::Duration,
         conduct_every: Option<std::time::Duration>,
         front: Front,
+        delivering: Option<Delivering>,
     ) -> App {
-        App::with_services(database, (unread, conduct_every), front, |services| {
-            services
-        })
+        let as_it_is = |services: Services| services;
+        let more = (as_it_is, delivering);
+        App::with_services(database, (unread, conduct_every), front, more)
     }
 
     fn with_services(
         database: Arc<TestDatabase>,
         (unread, conduct_every): (std::time::Duration, Option<std::time::Duration>),
         front: Front,
-        more: impl FnOnce(Services) -> Services,
+        (more, delivering): (impl FnOnce(Services) -> Services, Option<Delivering>),
     ) -> App {
         let start = Utc.with_ymd_and_hms(2026, 1, 5, 10, 0, 0).unwrap();
         let clock = Arc::new(AtomicI64::new(start.timestamp_micros()));
         let manifest_keys = Arc::new(Mutex::new(Some(ManifestKeys::new().unwrap().to_pem())));
         let services = Services::start(database.open(), reading(&clock))
             .unwrap()
-            .with_manifest_signer(signer(&manifest_keys));
+            .with_manifest_signer(signer(&manifest_keys))
+            .with_webhooks(signing().keys.seal(WEBHOOK_SECRETS).unwrap(), rules());
         let services = more(services);
         let config = ServerConfig {
             listen: "127.0.0.1:0".to_owned(),
@@ -154,9 +172,12 @@ impl App {
             front,
         };
         let keys = Arc::clone(&signing().keys);
-        let running = Server::new(config, Arc::new(services), keys)
-            .start()
-            .unwrap();
+        let server = Server::new(config, Arc::new(services), keys);
+        let server = match delivering {
+            Some(delivering) => server.delivering(delivering),
+            None => server,
+        };
+        let running = server.start().unwrap();
         App {
             remote: Remote::at(&running.address().to_string()),
             running: Some(running),
@@ -288,6 +309,11 @@ impl App {
             .expect(200);
         assert_eq!(verified.json()["intact"], true, "{}", verified.body);
     }
+}
+
+/// Webhooks of these tests are on this machine.
+fn rules() -> Arc<Rules> {
+    Arc::new(Rules::allowing(vec!["127.0.0.0/8".parse().unwrap()]))
 }
 
 /// A server can be asked without saying how.

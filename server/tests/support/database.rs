@@ -138,6 +138,8 @@ impl TestDatabase {
             "release_stages",
             "release_builds",
             "censuses",
+            "webhooks",
+            "webhook_deliveries",
         ]
         .map(|table| {
             format!(
