@@ -87,7 +87,7 @@ impl Whole {
             .routes
             .iter()
             .filter(|(key, _)| routes.is_empty() || routes.contains(*key))
-            .map(|(key, route)| (key.clone(), self.as_wanted(key, route, &is_here)))
+            .map(|(key, route)| (key.clone(), self.as_wanted(key, route, is_here)))
             .collect();
         let all = routes.is_empty();
         let uses = Uses::of(kept.values());
