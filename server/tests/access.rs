@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{App, Engine, Reply, Who, eventually, on_both_engines};
 
@@ -12,6 +12,7 @@ const MANY: usize = 30;
 
 on_both_engines!(
     a_database_that_does_not_count_yet_begins_to,
+    a_key_is_of_a_kind,
     a_token_that_many_revoke_is_revoked_once
 );
 
@@ -72,6 +73,51 @@ fn every_node_learns_of_every_key_and_every_revocation() {
         2 * i64::try_from(MANY).unwrap()
     );
     app.assert_audit_intact();
+}
+
+/// A key for SDKs, unless somebody says that it is for pages.
+fn a_key_is_of_a_kind(engine: Engine) {
+    let app = App::start(engine);
+    let ask = |kind: Option<Value>| {
+        let mut body = json!({ "environment": "dev", "name": "web" });
+        if let Some(kind) = kind {
+            body["kind"] = kind;
+        }
+        app.post(Who::MAINTAINER, "sdk-keys", &body)
+    };
+    let kinds = [
+        None,
+        Some(Value::Null),
+        Some("server".into()),
+        Some("page".into()),
+    ];
+    let made: Vec<Value> = kinds
+        .into_iter()
+        .map(|kind| ask(kind).expect(201).json())
+        .collect();
+    for wrong in ["", "Page", "pages", "admin"] {
+        let refused = ask(Some(wrong.into()));
+        assert_eq!(refused.code(422), "invalid", "{wrong}");
+        assert_eq!(refused.json()["errors"][0]["field"], "kind");
+    }
+    let listed = app.request("GET", "sdk-keys").by(Who::MAINTAINER);
+    let listed = listed.send().expect(200).json();
+    for (number, kind) in ["server", "server", "server", "page"]
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(made[number]["kind"], kind);
+        assert_eq!(listed["items"][number]["kind"], kind);
+        let key = made[number]["key"].as_str().unwrap();
+        let status = if kind == "page" { 403 } else { 200 };
+        app.snapshot(key).expect(status);
+    }
+    let entries = app
+        .get("audit?action=sdk_key_create")
+        .expect(200)
+        .json()
+        .to_string();
+    assert!(entries.contains("\"kind\":\"page\""), "{entries}");
 }
 
 /// As earlier versions left it.

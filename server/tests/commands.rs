@@ -89,6 +89,42 @@ fn keys_are_made_with_and_without_a_server() {
 }
 
 #[test]
+fn keys_for_pages_are_made_with_and_without_a_server() {
+    let mut place = Place::new();
+    let create = [
+        "sdk-key",
+        "create",
+        "--environment=dev",
+        "--name=shop",
+        "--kind=page",
+    ];
+    let refused = place.run(&[
+        "sdk-key",
+        "create",
+        "--environment=dev",
+        "--name=x",
+        "--kind=web",
+    ]);
+    assert!(
+        refused.status != 0 && refused.err.contains("`server` or `page`"),
+        "{}",
+        refused.err
+    );
+    place.well(&create);
+    place.start();
+    place.well(&create);
+    let listed: Value = serde_json::from_str(&place.well(&["sdk-key", "list", "--json"])).unwrap();
+    let kinds: Vec<&Value> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["kind"])
+        .collect();
+    assert_eq!(kinds, ["page", "page"]);
+    assert!(place.well(&["sdk-key", "list"]).contains("page"));
+}
+
+#[test]
 fn a_backup_comes_back_under_a_new_epoch() {
     let mut place = Place::serving();
     with_a_route(&place, "open");

@@ -192,6 +192,9 @@ fn nothing_has_a_tag_that_was_made_up() {
                 "environment": "dev", "site": "s", "taken_at": "2026-01-05T00:00:00Z",
                 "overrides": {}, "reason": "r",
             })),
+            ("POST", "webhooks") => Some(json!({
+                "name": "w", "url": "https://example.com/", "reason": "r",
+            })),
             ("POST", "references") => Some(json!({
                 "repository": "a/b", "revision": "1", "files": 1, "routes": {},
             })),

@@ -136,6 +136,11 @@ fn found(app: &App, path: &str) -> String {
             first("routes/offered/environments/dev/approvals")
         }),
         ("KEY", &|| first("sdk-keys")),
+        ("WEBHOOK", &|| first("webhooks")),
+        ("DELIVERY", &|| {
+            let webhook = first("webhooks");
+            first(&format!("webhooks/{webhook}/deliveries"))
+        }),
         ("SECTION", &|| of_plan("section")),
         ("STEP", &|| of_plan("step")),
         ("BACKFILL", &|| {

@@ -30,7 +30,10 @@ fn import(app: &App, arguments: &[&str]) -> (Value, Place) {
     assert_eq!(app.audit_count(), entries);
 
     let file = place.file("routes.yaml");
-    place.well(&[&arguments[..], &["--out", &file]].concat());
+    let written = place.well(&[&arguments[..], &["--out", &file]].concat());
+    let next = format!("written to {file}; next: switchover apply {file}\n");
+    assert!(written.ends_with(&next), "{written}");
+    assert!(!written.contains("pass --apply"), "{written}");
     let apply = ["--apply", "--yes", "--reason=we move in"];
     let done = place.run(&[&arguments[..], &apply].concat());
     assert_eq!(done.status, 0, "{}{}", done.out, done.err);
@@ -123,6 +126,76 @@ fn flags_of_gitlab_become_routes(engine: Engine) {
         route["links"]["issue"],
         "https://gitlab.example.com/issues/3"
     );
+}
+
+#[test]
+fn options_that_are_missing_are_named_once() {
+    let app = App::start(Engine::Sqlite);
+    let place = Place::with_server_at(app.address(), Who::ADMIN);
+    let (flags, file) = (fixture("unleash.json"), place.file("routes.yaml"));
+    let import = ["import", "--from=unleash", &flags];
+    let both = "  2 routes without `endpoint`: pass --endpoint-prefix PACKAGE.SERVICE, such as \
+                gitaly.CommitService\n  2 routes without `owner`: pass --owner OWNER\n";
+    for more in [&[][..], &["--apply", "--yes", "--reason=we move in"]] {
+        let refused = place.run(&[&import[..], more].concat());
+        assert_eq!(refused.status, 2);
+        assert!(refused.err.contains(both), "{}", refused.err);
+        assert!(!refused.err.contains("`operation`"), "{}", refused.err);
+    }
+    let one = place.run(&[&import[..], &["--owner=git"]].concat());
+    assert_eq!(one.status, 2);
+    assert!(!one.err.contains("--owner"), "{}", one.err);
+    // A file can be mended by hand.
+    let written = place.well(&[&import[..], &["--out", &file]].concat());
+    assert!(written.contains(both), "{written}");
+    let next = format!("written to {file}; next: mend that in it, then switchover apply {file}\n");
+    assert!(written.ends_with(&next), "{written}");
+    let routes = app.get("routes").expect(200).json();
+    assert_eq!(routes["items"], serde_json::json!([]));
+}
+
+#[test]
+fn an_import_of_no_flag_or_of_a_part_is_refused() {
+    let app = App::start(Engine::Sqlite);
+    let place = Place::with_server_at(app.address(), Who::ADMIN);
+    let (file, out) = (place.file("flags.json"), place.file("routes.yaml"));
+    let part = r#"{"items": [{"key": "a", "variations": [{"value": true}, {"value": false}]}],
+        "totalCount": 50, "_links": {"next": {"href": "/api/v2/flags/p?limit=1&offset=1"}}}"#;
+    let summary = r#"{"items": [{"key": "a", "variations": [{"value": true}, {"value": false}],
+        "environments": {"dev": {"on": true, "_summary": {"prerequisites": 0}}}}], "totalCount": 1}"#;
+    for (from, text, says) in [
+        ("gitlab", "[]", "there is no flag in"),
+        (
+            "launchdarkly",
+            r#"{"items": [], "totalCount": 0}"#,
+            "there is no flag in",
+        ),
+        ("launchdarkly", part, "1 of 50 flags are here"),
+        ("launchdarkly", summary, "fetched without summary=0"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let prefix = "--endpoint-prefix=x.Y";
+        let refused = place.run(&["import", "--from", from, prefix, &file, "--out", &out]);
+        assert_eq!(refused.status, 2, "{from} {text}");
+        assert!(refused.err.contains(says), "{}", refused.err);
+        assert!(!std::path::Path::new(&out).exists(), "{text}");
+    }
+}
+
+#[test]
+fn an_import_takes_nothing_away() {
+    let app = App::start(Engine::Sqlite);
+    let place = Place::with_server_at(app.address(), Who::ADMIN);
+    let file = fixture("unleash.json");
+    let help = place.well(&["import", "--help"]);
+    for option in ["--prune", "--allow-demotion"] {
+        assert!(!help.contains(option), "{help}");
+        let refused = place.run(&["import", "--from=unleash", &file, option]);
+        assert_eq!(refused.status, 2);
+        assert!(refused.err.contains("switchover apply"), "{}", refused.err);
+    }
+    assert!(help.contains("--endpoint-prefix"), "{help}");
+    assert!(place.well(&["apply", "--help"]).contains("--prune"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Code references: a tree of tricky files searched by the program, and what is posted of it.
 
+mod proofs;
 mod scans;
 
 use std::fs;

@@ -4,7 +4,13 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
-const key = Buffer.from(process.env.WEBHOOK_SECRET.replace(/^whsec_/, ""), "base64");
+const secret = process.env.WEBHOOK_SECRET ?? "";
+if (!/^whsec_.{24}/.test(secret)) {
+  // With an empty key anybody could sign.
+  console.error("set WEBHOOK_SECRET to the secret, whsec_..., as `switchover webhook add` shows it");
+  process.exit(1);
+}
+const key = Buffer.from(secret.slice("whsec_".length), "base64");
 const taken = new Set(); // keep these for four days where it matters, beyond this process
 
 function verified(headers, body) {

@@ -5,7 +5,11 @@
 import base64, hashlib, hmac, json, os, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-KEY = base64.b64decode(os.environ["WEBHOOK_SECRET"].removeprefix("whsec_"))
+SECRET = os.environ.get("WEBHOOK_SECRET", "")
+if not SECRET.startswith("whsec_") or len(SECRET) < 32:
+    # With an empty key anybody could sign.
+    sys.exit("set WEBHOOK_SECRET to the secret, whsec_..., as `switchover webhook add` shows it")
+KEY = base64.b64decode(SECRET.removeprefix("whsec_"))
 taken = set()  # keep these for four days where it matters, beyond this process
 
 

@@ -1,7 +1,8 @@
--- Webhooks, and what they were sent. Secrets are sealed. Times in microseconds.
+-- Webhooks, and what they were sent. Addresses and secrets are sealed. Times in microseconds.
 CREATE TABLE webhooks (
     id            TEXT   NOT NULL PRIMARY KEY,
     document      TEXT   NOT NULL,
+    url           TEXT   NOT NULL,
     secrets       TEXT   NOT NULL,
     position      BIGINT NOT NULL,
     failing_since BIGINT,

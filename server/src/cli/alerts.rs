@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use crate::cli::api::encode;
@@ -19,13 +19,16 @@ use crate::domain::alerts::{
 use crate::domain::policy::Policy;
 
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("subject").required(true).args(["route", "all", "server"])))]
 pub(crate) struct AlertsArgs {
     /// Key of the route
-    #[arg(required_unless_present = "all")]
     route: Option<String>,
-    /// Rules for every route
-    #[arg(long, conflicts_with = "route")]
+    /// Rules for every route, and for the server
+    #[arg(long)]
     all: bool,
+    /// Rules for the server itself, once beside those for routes; no server is asked
+    #[arg(long, conflicts_with = "environments")]
+    server: bool,
     /// Only for these environments [default: all whose callers report]
     #[arg(long = "environment", value_name = "ENV")]
     environments: Vec<String>,
@@ -43,12 +46,31 @@ pub(crate) struct AlertsArgs {
 }
 
 pub(crate) fn run(file: &FileArgs, args: &AlertsArgs) -> Result<(), CliError> {
-    let session = Session::open(file, &args.client)?;
-    let routes = match &args.route {
-        Some(key) => vec![one(&session, key)?],
-        None => all(&session)?,
+    let look = Look {
+        window: args.window.clone(),
+        lasting: args.lasting.clone(),
     };
-    let environments = reporting(&session)?;
+    let mut groups = Vec::new();
+    // Not beside a single route: Prometheus would evaluate them once for each route's file.
+    if args.server || args.all {
+        groups.push(of_server(&look));
+    }
+    if !args.server {
+        groups.extend(of_routes(&Session::open(file, &args.client)?, args, &look)?);
+    }
+    written(args, &RuleFile { groups })
+}
+
+fn of_routes(
+    session: &Session,
+    args: &AlertsArgs,
+    look: &Look,
+) -> Result<Vec<RuleGroup>, CliError> {
+    let routes = match &args.route {
+        Some(key) => vec![one(session, key)?],
+        None => all(session)?,
+    };
+    let environments = reporting(session)?;
     if let Some(unknown) = args
         .environments
         .iter()
@@ -59,23 +81,32 @@ pub(crate) fn run(file: &FileArgs, args: &AlertsArgs) -> Result<(), CliError> {
             environments.join(", ")
         )));
     }
-    let look = Look {
-        window: args.window.clone(),
-        lasting: args.lasting.clone(),
-    };
     let mut policies = Policies::default();
-    let mut groups = vec![of_server(&look)];
+    let mut groups = Vec::new();
     for route in &routes {
-        let limits = policies.limits(&session, route)?;
+        let limits = policies.limits(session, route)?;
+        note_untold(route, &limits);
         for rollout in &route.rollouts {
             let key = &rollout.environment;
             let wanted = args.environments.is_empty() || args.environments.contains(key);
             if wanted && environments.contains(key) {
-                groups.push(of_route(&subject(route, key, limits), &look));
+                groups.push(of_route(&subject(route, key, limits), look));
             }
         }
     }
-    written(&session, args, &RuleFile { groups })
+    Ok(groups)
+}
+
+fn note_untold(route: &Route, limits: &Limits) {
+    let untold = limits.untold();
+    if !untold.is_empty() {
+        note(&format!(
+            "{}: policy {} has nothing about {}, so no alert tells of that",
+            route.key,
+            route.policy,
+            untold.join(", ")
+        ));
+    }
 }
 
 /// The limits of routes; policies are asked for once.
@@ -99,14 +130,7 @@ impl Policies {
         }
         let policy = self.0.get(name);
         let policy = policy.map(|policy| policy.with_numbers(&route.policy_numbers));
-        let limits = policy.as_ref().map(Limits::of).unwrap_or_default();
-        if limits.error_rate.is_none() {
-            let key = &route.key;
-            note(&format!(
-                "{key}: policy {name} limits no errors, so no alert tells of them"
-            ));
-        }
-        Ok(limits)
+        Ok(policy.as_ref().map(Limits::of).unwrap_or_default())
     }
 }
 
@@ -146,7 +170,7 @@ fn subject(route: &Route, environment: &str, limits: Limits) -> Subject {
     }
 }
 
-fn written(session: &Session, args: &AlertsArgs, rules: &RuleFile) -> Result<(), CliError> {
+fn written(args: &AlertsArgs, rules: &RuleFile) -> Result<(), CliError> {
     let text = serde_saphyr::to_string(rules)
         .map_err(|error| CliError::new(format!("the rules cannot be written: {error}")))?;
     if let Some(path) = &args.output {
@@ -159,7 +183,7 @@ fn written(session: &Session, args: &AlertsArgs, rules: &RuleFile) -> Result<(),
         let alerts = count(alerts.sum(), "alert");
         note(&format!("{alerts} are in {}", path.display()));
     }
-    if session.is_json() {
+    if args.client.json {
         let written = args.output.as_ref().map(|path| path.display().to_string());
         return say_json(&json!({ "groups": rules.groups, "file": written }));
     }

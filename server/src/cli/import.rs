@@ -17,7 +17,7 @@ use crate::cli::output::{count, one_line, say, say_json};
 use crate::cli::session::Session;
 use crate::config::FileArgs;
 use crate::domain::cohort::Name;
-use crate::domain::declared::{DeclaredEnvironment, Plan};
+use crate::domain::declared::{Allowed, Declared, DeclaredEnvironment, Plan, Whole};
 use crate::domain::environment::EnvironmentKey;
 use crate::domain::moving::{Lost, Moved, System, Wish, moved};
 use crate::domain::route::Operation;
@@ -43,12 +43,18 @@ enum OperationArg {
     Call,
 }
 
+// What goes back or takes away is for `apply` with the file that is written.
 #[derive(Args, Debug)]
+#[command(
+    mut_arg("allow_demotion", |arg| arg.hide(true)),
+    mut_arg("prune", |arg| arg.hide(true)),
+)]
 pub(crate) struct ImportArgs {
     /// Whose flags they are
     #[arg(long, value_name = "SYSTEM")]
     from: SystemArg,
-    /// Exports, or directories with files that end in .yml, .yaml or .json; - is standard input
+    /// Exports, all pages of them, or directories with files that end in .yml, .yaml or .json; - is
+    /// standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
     /// Our environment for one of theirs, THEIRS=ENV; ENV alone for flags that have none. One of the
@@ -81,6 +87,14 @@ pub(crate) struct ImportArgs {
 }
 
 pub(crate) fn run(file: &FileArgs, args: &ImportArgs) -> Result<(), CliError> {
+    let allowed: Allowed = args.carry.allowed.into();
+    if allowed != Allowed::default() {
+        return Err(CliError::Unusable(
+            "an import takes nothing away and no route back: write the routes with --out, and pass \
+             --prune or --allow-demotion to `switchover apply`"
+                .to_owned(),
+        ));
+    }
     let session = Session::open(file, &args.carry.client)?;
     let whole = look(&session).map_err(CliError::into_trouble)?;
     let wish = wish(args, &whole.environments)?;
@@ -92,38 +106,112 @@ pub(crate) fn run(file: &FileArgs, args: &ImportArgs) -> Result<(), CliError> {
     };
     let moved = moved(system, &files, &wish)
         .map_err(|(name, why)| CliError::Unusable(format!("{name}: {why}")))?;
+    if moved.flags == 0 {
+        let names = one_line(&args.files.join(", "));
+        return Err(CliError::Unusable(format!(
+            "there is no flag in {names}: nothing was changed or written"
+        )));
+    }
     if let Some(out) = &args.out {
         let format = format_of(None, Some(out), false);
         write(&moved.declared, format, Some(out)).map_err(CliError::into_trouble)?;
     }
     let json = session.is_json();
-    if args.apply {
-        if !json {
-            say(told(&moved))?;
-        }
-        return carry_out(file, "import", &moved.declared, &args.carry);
-    }
-    let plan = Plan::make(&whole, &moved.declared, args.carry.allowed.into());
-    if json {
-        let plan = plan.as_ref().ok();
+    if json && !args.apply {
+        let plan = Plan::make(&whole, &moved.declared, allowed).ok();
         let declared = &moved.declared;
         return say_json(&json!({
             "flags": moved.flags, "declared": declared, "lost": moved.lost, "plan": plan,
         }));
     }
-    match plan {
-        Ok(plan) => say(shown::plan(&plan))?,
-        // What a file says of them can be mended by hand.
-        Err(complaints) if args.out.is_some() => {
-            say(impossible("to be added", &complaints).to_string())?;
-        }
-        Err(complaints) => {
+    let complaints = complaints(&moved.declared, &whole);
+    if args.apply {
+        if !json {
             say(told(&moved))?;
+        }
+        if !complaints.is_empty() {
             return Err(impossible("these cannot be added", &complaints));
         }
+        return carry_out(file, "import", &moved.declared, &args.carry);
     }
-    say(told(&moved))?;
-    say("nothing was changed: pass --apply to add them, or --out to write them to a file")
+    show(args, &moved, &whole, &complaints)
+}
+
+/// What an import would do, for people.
+fn show(
+    args: &ImportArgs,
+    moved: &Moved,
+    whole: &Whole,
+    complaints: &[String],
+) -> Result<(), CliError> {
+    let plan = Plan::make(whole, &moved.declared, Allowed::default());
+    let has_routes = moved.declared.routes.iter().any(|all| !all.is_empty());
+    if let Ok(plan) = &plan
+        && has_routes
+    {
+        say(shown::plan(plan))?;
+    }
+    say(told(moved))?;
+    let Some(out) = &args.out else {
+        if !complaints.is_empty() {
+            return Err(impossible("these cannot be added", complaints));
+        }
+        let is_more = plan.is_ok_and(|plan| !plan.items.is_empty());
+        return say(match is_more {
+            true => {
+                "nothing was changed: pass --apply to add them, or --out to write them to a file"
+            }
+            false => "nothing was changed: there is nothing to add",
+        });
+    };
+    let out = one_line(&out.display().to_string());
+    if complaints.is_empty() {
+        say(format!("written to {out}; next: switchover apply {out}"))
+    } else {
+        // What a file says of them can be mended by hand.
+        say(impossible("to be added", complaints).to_string())?;
+        say(format!(
+            "written to {out}; next: mend that in it, then switchover apply {out}"
+        ))
+    }
+}
+
+/// What makes it impossible to add the routes. What one option would say of all of them is one line.
+fn complaints(declared: &Declared, whole: &Whole) -> Vec<String> {
+    let mut filled = declared.clone();
+    let (mut endpoints, mut owners) = (0, 0);
+    for (key, route) in filled.routes.iter_mut().flatten() {
+        if whole.routes.contains_key(key) {
+            continue;
+        }
+        if route.endpoint.is_none() {
+            endpoints += 1;
+            route.endpoint = Some("package.Service/Method".to_owned());
+        }
+        if route.owner.is_none() {
+            owners += 1;
+            route.owner = Some("owner".to_owned());
+        }
+    }
+    let lacking = |routes: usize, field: &str, option: &str| {
+        let text = format!(
+            "{} without `{field}`: pass {option}",
+            count(routes, "route")
+        );
+        (routes > 0).then_some(text)
+    };
+    let endpoint = lacking(
+        endpoints,
+        "endpoint",
+        "--endpoint-prefix PACKAGE.SERVICE, such as gitaly.CommitService",
+    );
+    let owner = lacking(owners, "owner", "--owner OWNER");
+    let others = Plan::make(whole, &filled, Allowed::default()).err();
+    endpoint
+        .into_iter()
+        .chain(owner)
+        .chain(others.unwrap_or_default())
+        .collect()
 }
 
 fn wish(

@@ -5,6 +5,7 @@ mod told;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
@@ -43,7 +44,8 @@ pub(crate) struct RefsArgs {
         default_value = "retired,unknown"
     )]
     fail_on: Vec<FailOn>,
-    /// Put what was found on record on the server: whether a route may be retired is judged by it
+    /// Put what was found on record on the server: whether a route may be retired is judged by it. For the
+    /// root of the repository, on its default branch
     #[arg(long, requires_all = ["repository", "revision"])]
     post: bool,
     /// Name of the repository, such as group/project
@@ -90,13 +92,15 @@ pub(crate) fn run(file: &FileArgs, args: &RefsArgs) -> Result<(), CliError> {
     };
     let tracked = tracked(args, session.as_ref())?;
     let matcher = Matcher::new(&tracked).map_err(CliError::Unusable)?;
+    let began = Utc::now();
     let scanned = scan(&args.dir, &matcher, args.prose).map_err(|error| {
         CliError::Unusable(format!("cannot read {}: {error}", args.dir.display()))
     })?;
     let findings = Findings::new(tracked, scanned.uses.clone());
+    let doubt = doubt(args, &scanned);
     let posted = match &session {
-        Some(session) if args.post && scanned.unread.is_empty() => {
-            Some(post(session, args, &scanned, &findings)?)
+        Some(session) if args.post && doubt.is_none() => {
+            Some(post(session, args, began, &scanned, &findings)?)
         }
         _ => None,
     };
@@ -105,8 +109,7 @@ pub(crate) fn run(file: &FileArgs, args: &RefsArgs) -> Result<(), CliError> {
     } else {
         say(told(&scanned, &findings, args.all, posted.is_some()))?;
     }
-    if !scanned.unread.is_empty() {
-        let why = "not every file could be read, so that uses may be missing";
+    if let Some(why) = doubt {
         return Err(CliError::Unusable(if args.post {
             format!("{why}: nothing was posted")
         } else {
@@ -119,6 +122,27 @@ pub(crate) fn run(file: &FileArgs, args: &RefsArgs) -> Result<(), CliError> {
         return Err(CliError::No);
     }
     Ok(())
+}
+
+/// Why what was found does not do: uses may be missing. What is posted takes the place of what was known of
+/// the whole repository, so that more is asked of it.
+fn doubt(args: &RefsArgs, scanned: &Scanned) -> Option<&'static str> {
+    if !scanned.unread.is_empty() {
+        return Some("not every file could be read, so that uses may be missing");
+    }
+    if !args.post {
+        return None;
+    }
+    if !args.dir.is_dir() {
+        return Some("one file says nothing of a repository");
+    }
+    if !scanned.too_large.is_empty() {
+        return Some(
+            "a file is too large to be searched, so that uses may be missing (leave it out by a \
+             .switchoverignore if there can be none)",
+        );
+    }
+    (scanned.files == 0).then_some("no file was searched")
 }
 
 /// Without a server there is no answer, which is not the exit status of a finding.
@@ -174,6 +198,7 @@ fn standing(route: TrackedRoute) -> Tracked {
 fn post(
     session: &Session,
     args: &RefsArgs,
+    began: DateTime<Utc>,
     scanned: &Scanned,
     findings: &Findings,
 ) -> Result<ReferencesPosted, CliError> {
@@ -203,6 +228,7 @@ fn post(
     let body = json!({
         "repository": args.repository,
         "revision": args.revision,
+        "scanned_at": began,
         "files": scanned.files,
         "routes": counts,
         "places": places,

@@ -13,6 +13,8 @@ use crate::cli::session::{Session, no_token, note, own_token};
 use crate::cli::wire::{Page, SdkKey};
 use crate::config::{ClientArgs, Config, FileArgs, StorageArgs};
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::key_kind::KeyKind;
+use crate::service::NewSdkKeyRequest;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SdkKeyCommand {
@@ -35,6 +37,10 @@ pub(crate) struct CreateArgs {
     /// What it is for
     #[arg(long)]
     name: String,
+    /// What it opens: `server`, all that SDKs use; `page`, OpenFeature's protocol alone, for keys that
+    /// visitors of a page can read
+    #[arg(long, value_name = "KIND", default_value_t, value_parser = parse_kind)]
+    kind: KeyKind,
     #[command(flatten)]
     client: ClientArgs,
     /// Where to write it when there is no server [default: the database in the data directory]
@@ -106,7 +112,7 @@ fn create(file: &FileArgs, args: &CreateArgs) -> Result<(), CliError> {
 
 /// Makes it with the server.
 fn ask(session: &Session, args: &CreateArgs) -> Result<String, CliError> {
-    let body = json!({ "environment": args.environment, "name": args.name });
+    let body = json!({ "environment": args.environment, "name": args.name, "kind": args.kind });
     Ok(session.post("/sdk-keys", &body)?.text().to_owned())
 }
 
@@ -126,7 +132,12 @@ fn write(file: &FileArgs, args: &CreateArgs, url: &str) -> Result<String, CliErr
         )));
     }
     make_private_dir(&config.data_dir)?;
-    let made = offline::create(&config, &args.environment, &args.name)?;
+    let request = NewSdkKeyRequest {
+        environment: args.environment.clone(),
+        kind: args.kind,
+        name: args.name.clone(),
+    };
+    let made = offline::create(&config, &request)?;
     note(&format!("written into {}", config.database));
     Ok(made)
 }
@@ -140,7 +151,15 @@ fn list(file: &FileArgs, args: &ListArgs) -> Result<(), CliError> {
     let session = Session::open(file, &args.client)?;
     let reply = session.get("/sdk-keys", &[])?;
     session.show(&reply, |screen, page: Page<SdkKey>| {
-        let header = ["id", "environment", "name", "created", "by", "revoked"];
+        let header = [
+            "id",
+            "environment",
+            "kind",
+            "name",
+            "created",
+            "by",
+            "revoked",
+        ];
         screen.table(&header, page.items.into_iter().map(row).collect())
     })
 }
@@ -149,6 +168,7 @@ fn row(key: SdkKey) -> Vec<Field> {
     vec![
         key.id.into(),
         key.environment.into(),
+        key.kind.into(),
         key.name.into(),
         moment(key.created_at).into(),
         key.created_by.into(),
@@ -164,6 +184,10 @@ fn revoke(file: &FileArgs, args: &RevokeArgs) -> Result<(), CliError> {
         return Ok(());
     }
     say(format!("{} is revoked", args.id))
+}
+
+fn parse_kind(text: &str) -> Result<KeyKind, String> {
+    text.parse().map_err(|detail: &str| detail.to_owned())
 }
 
 fn parse_environment(text: &str) -> Result<EnvironmentKey, String> {

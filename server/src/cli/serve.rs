@@ -116,6 +116,12 @@ fn announce(config: &Config, keys: &TokenKeys, running: &Running) -> Result<(), 
         "http"
     };
     let address = format!("{scheme}://{}{}", running.address(), config.path_prefix);
+    if config.tls.is_none() && !running.address().ip().is_loopback() {
+        tracing::warn!(
+            "tokens and SDK keys are readable on the way to this address: let it speak TLS \
+             (--tls-cert, --tls-key), or let only a proxy reach it that does"
+        );
+    }
     say(format!("database     {}", config.database))?;
     say(format!("page         {address}/"))?;
     say(format!("API          {address}/api/docs/"))?;

@@ -354,6 +354,7 @@ pub(crate) struct Environment {
 pub(crate) struct SdkKey {
     pub(crate) id: String,
     pub(crate) environment: String,
+    pub(crate) kind: String,
     pub(crate) name: String,
     pub(crate) created_by: String,
     pub(crate) created_at: DateTime<Utc>,

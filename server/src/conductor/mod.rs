@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::service::Services;
 use crate::store::{Candidate, Duty, StoreError};
 
-use asking::Round;
+use asking::Questions;
 use watching::Watching;
 
 /// So many pages of reports are read in one tick; the rest waits for the next.
@@ -32,7 +32,7 @@ pub struct Conductor {
     /// What only the node has that acts.
     watching: Option<Watching>,
     /// What is asked elsewhere.
-    round: Round,
+    questions: Questions,
     failing: bool,
 }
 
@@ -44,7 +44,7 @@ impl Conductor {
             services,
             candidate: None,
             watching: None,
-            round: Round::default(),
+            questions: Questions::default(),
             failing: false,
         }
     }
@@ -116,7 +116,7 @@ impl Conductor {
                 break;
             }
         }
-        let answered = self.round.go_on(&self.services)?;
+        let answered = self.questions.go_on(&self.services)?;
         if !answered.is_empty() {
             watching.hear(&self.services, answered)?;
             watching.act(&self.services);

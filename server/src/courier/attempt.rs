@@ -6,8 +6,8 @@ use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use standardwebhooks::Webhook as Signer;
 
-use crate::domain::webhook::{Attempt, Delivery, Outcome, Secrets, clean};
-use crate::outbound::Outbound;
+use crate::domain::webhook::{Attempt, Outcome, clean};
+use crate::outbound::{Answered, Outbound};
 use crate::service::Sending;
 
 /// Sends a message and says what it came to.
@@ -27,6 +27,10 @@ pub(super) fn attempt(outbound: &Outbound, sending: &Sending, now: DateTime<Utc>
         Err(why) => Err(why),
     };
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    outcome(answered, took_ms, now)
+}
+
+fn outcome(answered: Result<Answered, String>, took_ms: u64, now: DateTime<Utc>) -> Outcome {
     let (status, error, answer, retry_after) = match answered {
         Ok(answered) => (
             Some(answered.status),
@@ -34,7 +38,8 @@ pub(super) fn attempt(outbound: &Outbound, sending: &Sending, now: DateTime<Utc>
             clean(&answered.body),
             answered.retry_after,
         ),
-        Err(why) => (None, Some(why), String::new(), None),
+        // What is wrong with a certificate is told with the names that it bears: its owner chose them.
+        Err(why) => (None, Some(clean(why.as_bytes())), String::new(), None),
     };
     Outcome {
         attempt: Attempt {
@@ -72,14 +77,9 @@ fn complaint(status: u16) -> Option<String> {
 
 /// One signature for each secret that holds, newest first, with blanks between them.
 fn signatures(sending: &Sending, now: DateTime<Utc>) -> Result<String, String> {
-    let secrets = sending.secrets.as_ref();
-    let secrets = secrets.ok_or_else(|| "its secret cannot be read".to_owned())?;
-    sign(&sending.delivery, secrets, now)
-}
-
-fn sign(delivery: &Delivery, secrets: &Secrets, now: DateTime<Utc>) -> Result<String, String> {
+    let delivery = &sending.delivery;
     let mut signatures = Vec::new();
-    for secret in secrets.in_force(now) {
+    for secret in sending.secrets.in_force(now) {
         let signed = Signer::new(secret.reveal()).and_then(|signer| {
             signer.sign(&delivery.message, now.timestamp(), delivery.body.as_bytes())
         });
@@ -95,5 +95,23 @@ pub(super) fn jitter() -> u16 {
     match rand::fill(&mut bytes) {
         Ok(()) => u16::from_be_bytes(bytes),
         Err(_) => u16::MAX / 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::webhook::LONGEST_ANSWER;
+
+    /// A receiver chooses the names in its certificate.
+    #[test]
+    fn what_is_kept_of_a_failure_is_short_and_clean() {
+        let why = format!("TLS failed: \u{1b}[31m\u{202e}{}", "name ".repeat(10_000));
+        let kept = outcome(Err(why), 1, DateTime::UNIX_EPOCH).attempt;
+        let error = kept.error.unwrap();
+        assert!(error.starts_with("TLS failed:"), "{error}");
+        assert!(error.len() <= LONGEST_ANSWER, "{}", error.len());
+        assert!(!error.contains(['\u{1b}', '\u{202e}']), "{error}");
+        assert_eq!((kept.status, kept.answer.as_str()), (None, ""));
     }
 }

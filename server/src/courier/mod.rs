@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::webhook::Outcome;
 use crate::outbound::Outbound;
-use crate::service::{Failure, Sending, Services, Waiting};
+use crate::service::{Failure, Outgoing, Sending, Services, Waiting};
 use crate::store::{Candidate, Duty, StoreError};
 
 /// How often a node looks whether there is something to send.
@@ -46,6 +46,7 @@ pub struct Delivering {
 struct Landed {
     webhook: String,
     delivery: String,
+    turn: u32,
     outcome: Outcome,
 }
 
@@ -191,14 +192,13 @@ impl Courier {
             if is_full {
                 continue;
             }
-            let Some(sending) = self.services.to_be_sent(&due)? else {
-                continue;
-            };
-            if sending.secrets.is_some() {
-                self.start(sending, is_trusted);
-            } else {
-                let said = self.services.webhook_needs_secret(&due.webhook);
-                said.or_else(|failure| stored(failure, &due.webhook))?;
+            match self.services.to_be_sent(&due)? {
+                Outgoing::Nothing => {}
+                Outgoing::Ready(sending) => self.start(*sending, is_trusted),
+                Outgoing::Unreadable => {
+                    let said = self.services.webhook_needs_secret(&due.webhook);
+                    said.or_else(|failure| stored(failure, &due.webhook))?;
+                }
             }
         }
         Ok(())
@@ -217,6 +217,7 @@ impl Courier {
                     outcome: catch_unwind(tried).unwrap_or_else(|_| attempt::broken(now)),
                     webhook: sending.delivery.webhook,
                     delivery: sending.delivery.id,
+                    turn: sending.delivery.turn,
                 });
             });
         match started {
@@ -234,8 +235,9 @@ impl Courier {
         let mut next = Some(landed);
         while let Some(landed) = next {
             self.flights.remove(&landed.webhook);
-            let place = (landed.webhook.as_str(), landed.delivery.as_str());
+            let (webhook, delivery) = (landed.webhook.as_str(), landed.delivery.as_str());
             let jitter = attempt::jitter();
+            let place = (webhook, delivery, landed.turn);
             let taken = self.services.take_outcome(place, &landed.outcome, jitter);
             taken.or_else(|failure| stored(failure, &landed.webhook))?;
             next = self.landed.try_recv().ok();

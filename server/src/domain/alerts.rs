@@ -3,6 +3,8 @@
 //! Every node tells the same of a rollout, so rules take the greatest of what nodes say: to add them up
 //! would count each call once per node.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +12,8 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::domain::number::real;
-use crate::domain::policy::{Measure, Policy};
+
+pub use limits::Limits;
 
 /// A length of time as PromQL writes it: `30s`, `5m`, `1h`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,49 +69,6 @@ pub struct Subject {
     pub dashboard: Option<String>,
     /// What its policy limits.
     pub limits: Limits,
-}
-
-/// What a policy limits: of each the strictest number of its guards and gates.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits {
-    /// Errors per call.
-    pub error_rate: Option<f64>,
-    /// The 99th percentile, in milliseconds.
-    pub p99_ms: Option<f64>,
-    /// Mismatches per comparison.
-    pub mismatch_rate: Option<f64>,
-    /// Mismatches in an hour.
-    pub mismatches_per_hour: Option<f64>,
-    /// Whether there are guards at all.
-    pub has_guards: bool,
-}
-
-impl Limits {
-    /// Those of a policy, with the route's own numbers in it.
-    #[must_use]
-    pub fn of(policy: &Policy) -> Limits {
-        let of_guards = |measure: Measure| {
-            let guards = policy.guards.iter();
-            let limits = guards.filter(move |guard| guard.measure == measure);
-            limits.map(|guard| guard.limit)
-        };
-        let of_gates = |name: &'static str| {
-            let rules = policy.gates.values().flatten();
-            rules.filter_map(move |rule| rule.numbers.get(name).copied())
-        };
-        let none = || std::iter::empty::<f64>();
-        Limits {
-            error_rate: least(of_guards(Measure::ErrorRate), of_gates("error_rate")),
-            p99_ms: least(of_guards(Measure::P99Ms), of_gates("p99_ms")),
-            mismatch_rate: least(none(), of_gates("mismatch_rate")),
-            mismatches_per_hour: least(of_guards(Measure::MismatchesPerHour), none()),
-            has_guards: !policy.guards.is_empty(),
-        }
-    }
-}
-
-fn least(one: impl Iterator<Item = f64>, other: impl Iterator<Item = f64>) -> Option<f64> {
-    one.chain(other).min_by(f64::total_cmp)
 }
 
 /// A file of rules.
@@ -378,8 +338,12 @@ impl Subject {
             alert,
             expr,
             lasting: look.lasting.clone(),
+            // The place is that of the condition's series too; said here, rules of two places differ in
+            // their labels, which tools want.
             labels: BTreeMap::from([
                 ("severity", severity.to_owned()),
+                ("route", route.clone()),
+                ("environment", environment.clone()),
                 ("owner", literal(&self.owner)),
             ]),
             annotations,
@@ -402,7 +366,10 @@ fn percent(share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::domain::policy::Policy;
 
     fn look() -> Look {
         Look {
@@ -424,28 +391,6 @@ mod tests {
     }
 
     #[test]
-    fn the_strictest_number_of_a_policy_counts() {
-        let [open, gitaly, data] = Policy::built_in() else {
-            panic!("three")
-        };
-        assert_eq!(Limits::of(open), Limits::default());
-        let limits = Limits::of(gitaly);
-        assert_eq!(
-            (limits.error_rate, limits.p99_ms),
-            (Some(0.01), Some(500.0))
-        );
-        assert!(!limits.has_guards && limits.mismatch_rate == Some(0.01));
-        let limits = Limits::of(data);
-        assert_eq!(
-            limits.error_rate,
-            Some(0.001),
-            "the gate is stricter than the guard"
-        );
-        assert_eq!(limits.mismatches_per_hour, Some(5.0));
-        assert!(limits.has_guards);
-    }
-
-    #[test]
     fn a_route_has_an_alert_for_each_limit() {
         let data = &Policy::built_in()[2];
         let group = of_route(&subject(Limits::of(data)), &look());
@@ -456,6 +401,28 @@ mod tests {
             .map(|rule| rule.alert)
             .collect();
         assert_eq!(names, ["SwitchoverNobodyReports"]);
+    }
+
+    #[test]
+    fn rules_of_different_places_differ_in_their_labels() {
+        let limits = Limits::of(&Policy::built_in()[2]);
+        let mut seen = BTreeSet::new();
+        for (route, environment) in [
+            ("count_commits", "staging"),
+            ("count_commits", "production"),
+            ("find_commit", "production"),
+        ] {
+            let subject = Subject {
+                route: route.to_owned(),
+                environment: environment.to_owned(),
+                ..subject(limits)
+            };
+            for rule in of_route(&subject, &look()).rules {
+                assert_eq!(rule.labels["route"], route);
+                assert_eq!(rule.labels["environment"], environment);
+                assert!(seen.insert((rule.alert, rule.labels)), "{}", rule.alert);
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod differ;
 mod file;
 mod goal;
+mod lower;
 mod order;
 mod plan;
 mod route;
@@ -29,6 +30,7 @@ use crate::domain::route::{Labels, Links, Operation};
 pub use differ::FieldChange;
 pub(in crate::domain) use file::from_yaml;
 pub use file::{LARGEST_FILE, Unreadable};
+pub use lower::Part;
 pub use plan::{Allowed, Item, Note, Plan, Verb};
 pub use step::{RolloutStep, Step, Treated};
 pub use thing::Thing;

@@ -37,6 +37,7 @@ pub mod frozen;
 pub mod gate;
 pub mod guard;
 mod hold;
+pub mod key_kind;
 pub mod lifecycle;
 pub mod loss;
 mod mirroring;

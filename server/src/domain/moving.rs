@@ -7,6 +7,7 @@
 mod gitlab;
 mod launchdarkly;
 mod names;
+mod pages;
 mod routes;
 mod unleash;
 
@@ -121,26 +122,30 @@ pub struct Wish {
 /// Reads exports of another system, and says what becomes of them here.
 ///
 /// # Errors
-/// When a file is none of its forms; which one, and where.
+/// When a file is none of its forms, or says only a part of what there is; which one, and where.
 pub fn moved(
     system: System,
     files: &[(String, String)],
     wish: &Wish,
 ) -> Result<Moved, (String, Unreadable)> {
-    let mut flags = Vec::new();
-    for (name, text) in files {
-        let read = match system {
-            System::LaunchDarkly => launchdarkly::read(text),
-            System::Unleash => unleash::read(text),
-            System::GitLab => gitlab::read(text),
-        };
-        flags.extend(read.map_err(|why| (name.clone(), why))?);
-    }
     let flags = match system {
-        System::GitLab => gitlab::joined(flags),
-        _ => flags,
+        // Its lists come in pages, which are one list.
+        System::LaunchDarkly => launchdarkly::read(files)?,
+        System::Unleash => each(files, unleash::read)?,
+        System::GitLab => gitlab::joined(each(files, gitlab::read)?),
     };
     Ok(routes::routes(flags, wish))
+}
+
+fn each(
+    files: &[(String, String)],
+    read: impl Fn(&str) -> Result<Vec<Flag>, Unreadable>,
+) -> Result<Vec<Flag>, (String, Unreadable)> {
+    let mut flags = Vec::new();
+    for (name, text) in files {
+        flags.extend(read(text).map_err(|why| (name.clone(), why))?);
+    }
+    Ok(flags)
 }
 
 impl Place {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use switchover::RouteKey;
 
@@ -21,6 +21,10 @@ pub const MOST_ROUTES: usize = 20_000;
 pub const MOST_PLACES: usize = 2_000;
 /// The most places that are kept of a route in a repository.
 pub const MOST_PLACES_OF_ROUTE: usize = 20;
+/// The most of anything that a scan counts: files, uses of a route, lines, columns.
+pub const MOST_COUNTED: u64 = 1_000_000_000;
+/// So far may the clock of who scans be ahead: what it says is then taken for now.
+pub const CLOCKS_DIFFER: Duration = Duration::seconds(60);
 /// The longest path of a file, in characters.
 pub const LONGEST_PATH: usize = 1_000;
 /// So many files are named where a route cannot be retired.
@@ -109,6 +113,16 @@ pub struct ScanOfRoute {
     pub uses: Option<Uses>,
 }
 
+/// When a scan began that is posted at the time `now`, and says `said` of that.
+#[must_use]
+pub fn began(said: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+    match said {
+        Some(said) if said.signed_duration_since(now) > CLOCKS_DIFFER => said,
+        Some(said) => said.min(now),
+        None => now,
+    }
+}
+
 /// Checks what a scan says of itself, at the time `now`.
 ///
 /// # Errors
@@ -129,11 +143,45 @@ pub fn check(scan: &Scan, now: DateTime<Utc>) -> Result<(), Vec<FieldError>> {
             "is in the future: leave it out for now",
         ));
     }
+    if scan.files == 0 {
+        errors.push(FieldError::new(
+            "files",
+            "no file was searched, which shows nothing: is it the root of the repository?",
+        ));
+    } else if scan.files > MOST_COUNTED {
+        errors.push(FieldError::new("files", too_many("files")));
+    }
     if errors.is_empty() {
         Ok(())
     } else {
         Err(errors)
     }
+}
+
+fn too_many(what: &str) -> String {
+    format!("counts at most {MOST_COUNTED} {what}")
+}
+
+/// Checks what a scan says of a route.
+///
+/// # Errors
+/// What is wrong first, and what would be right.
+pub fn check_uses(route: &RouteKey, uses: &Uses) -> Result<(), FieldError> {
+    if uses.count > MOST_COUNTED {
+        return Err(FieldError::new("routes", too_many("uses of a route")));
+    }
+    let places = uses.places.len();
+    if !u64::try_from(places).is_ok_and(|places| places <= uses.count) {
+        let detail = format!(
+            "`{route}` has {places} places and {} uses: all of the places are among the uses",
+            uses.count
+        );
+        return Err(FieldError::new("routes", detail));
+    }
+    let mut places = uses.places.iter();
+    places
+        .try_for_each(check_place)
+        .map_err(|detail| FieldError::new("places", detail))
 }
 
 /// Checks a place.
@@ -151,8 +199,9 @@ pub fn check_place(place: &Place) -> Result<(), &'static str> {
     if place.name.is_empty() || place.name.len() > 127 || !place.name.chars().all(is_name) {
         return Err("name is the flag or the key, as it stands there");
     }
-    if place.line == 0 || place.column == 0 {
-        return Err("lines and columns count from 1");
+    let counts = |number: u64| (1..=MOST_COUNTED).contains(&number);
+    if !counts(place.line) || !counts(place.column) {
+        return Err("lines and columns count from 1, to 1,000,000,000");
     }
     Ok(())
 }
@@ -220,6 +269,9 @@ fn missing(
         Some(uses) if uses.count > 0 => Some(format!(
             "{repository} uses it {}: take that out, and {again}",
             named(uses)
+        )),
+        Some(_) if scan.files == 0 => Some(format!(
+            "the last scan of {repository} searched no file: {again}"
         )),
         Some(_) => since.filter(|since| scan.scanned_at < *since).map(|since| {
             format!(

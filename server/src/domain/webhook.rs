@@ -21,7 +21,7 @@ pub use delivery::{
 };
 pub use event::{Selector, event_type, event_types};
 pub use message::{Told, ping, told};
-pub use receiver::ReceiverUrl;
+pub use receiver::{ReceiverUrl, ShownUrl};
 pub use secret::{Previous, Secret, Secrets};
 
 /// A webhook that has failed for so many hours is disabled when it gives up a delivery.
@@ -34,8 +34,8 @@ pub struct Webhook {
     pub id: String,
     /// What it is for.
     pub name: String,
-    /// Where it is sent to.
-    pub url: ReceiverUrl,
+    /// Where it is sent to, as far as that may be shown.
+    pub url: ShownUrl,
     /// Which events; all when empty.
     pub events: BTreeSet<Selector>,
     /// In which environments; in all and in none when empty.
@@ -65,8 +65,8 @@ pub enum WebhookState {
         /// Why.
         why: String,
     },
-    /// Its secret cannot be read with this server's signing key. It waits for a new one, and is sent
-    /// then what it has missed.
+    /// Its secret or its address cannot be read with this server's signing key. It waits for new ones,
+    /// and is sent then what it has missed.
     NeedsSecret {
         /// Since when.
         since: DateTime<Utc>,
@@ -91,8 +91,9 @@ impl WebhookState {
             WebhookState::Active => None,
             WebhookState::Disabled { why, .. } => Some(why.clone()),
             WebhookState::NeedsSecret { .. } => Some(
-                "the server's signing key has changed, and its secret cannot be read any more: make \
-                 a new one with `switchover webhook rotate`"
+                "the server's signing key has changed, and its address and secret cannot be read any \
+                 more: give its address with `switchover webhook change --receiver`, and then make a \
+                 new secret with `switchover webhook rotate`"
                     .to_owned(),
             ),
         }

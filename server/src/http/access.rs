@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::key_kind::KeyKind;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Admin, By, Change, Maintainer, Order, id_in_path, without_tag};
@@ -28,6 +29,10 @@ pub(crate) struct NewSdkKeyBody {
     /// What it is for.
     #[schema(example = "web", min_length = 1, max_length = 100)]
     pub(crate) name: String,
+    /// What it opens: `server`, when nothing is said, all that SDKs use; `page`, which is for keys that
+    /// visitors can read, what is below `/ofrep/v1` and nothing else.
+    #[schema(example = "page", pattern = "^(server|page)$")]
+    pub(crate) kind: Option<String>,
 }
 
 impl NewSdkKeyBody {
@@ -39,6 +44,12 @@ impl NewSdkKeyBody {
                 .parse()
                 .map_err(|detail: &str| Failure::invalid("environment", detail))?,
             name: self.name,
+            kind: match self.kind {
+                None => KeyKind::default(),
+                Some(kind) => kind
+                    .parse()
+                    .map_err(|detail: &str| Failure::invalid("kind", detail))?,
+            },
         })
     }
 }
@@ -49,6 +60,9 @@ impl NewSdkKeyBody {
 struct SdkKeyBody {
     id: String,
     environment: String,
+    /// What it opens: `server`, all that SDKs use; `page`, the evaluation of flags alone.
+    #[schema(example = "server", pattern = "^(server|page)$")]
+    kind: String,
     name: String,
     created_by: String,
     created_at: DateTime<Utc>,
@@ -85,6 +99,7 @@ impl From<&SdkKey> for SdkKeyBody {
         SdkKeyBody {
             id: key.id.clone(),
             environment: key.environment.to_string(),
+            kind: key.kind.to_string(),
             name: key.name.clone(),
             created_by: key.created_by.clone(),
             created_at: key.created_at,

@@ -1,6 +1,8 @@
 //! What a handler takes: who asks (with the role that it needs, in its type), a bounded JSON body,
 //! a query, names in the path.
 
+mod sdk_caller;
+
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +17,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::actor::{Actor, Role};
 use crate::domain::approval::hex;
-use crate::domain::environment::EnvironmentKey;
 use crate::domain::field::FieldError;
 use crate::http::App;
 use crate::http::error::{Code, Problem};
 use crate::service::{Ctx, Target};
 use crate::store::IdempotencyKey;
 use crate::token::Claims;
+
+pub(crate) use sdk_caller::SdkCaller;
 
 /// The largest body of a request, in bytes.
 pub(super) const LARGEST_BODY: usize = 64 * 1024;
@@ -263,33 +266,6 @@ pub(crate) fn in_path<T: std::str::FromStr>(
 /// An identity in the path, as it is on record. What cannot be one does not reach the database.
 pub(crate) fn id_in_path(request: &HttpRequest, what: &str) -> Result<String, Problem> {
     in_path::<uuid::Uuid>(request, "id", what).map(|id| id.to_string())
-}
-
-/// The one environment that an SDK's key reads.
-pub(crate) struct SdkCaller {
-    pub(crate) environment: EnvironmentKey,
-    pub(crate) key: String,
-}
-
-impl FromRequest for SdkCaller {
-    type Error = Problem;
-    type Future = std::future::Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let caller = app(request).and_then(|app| {
-            let key = bearer(request.headers(), "SDK key")?;
-            let environment = app.services.access().environment_of(key).ok_or_else(|| {
-                Problem::unauthenticated(
-                    "the SDK key is unknown or revoked: make one with `switchover sdk-key create`",
-                )
-            })?;
-            Ok(SdkCaller {
-                environment,
-                key: key.to_owned(),
-            })
-        });
-        std::future::ready(caller)
-    }
 }
 
 pub(crate) fn app(request: &HttpRequest) -> Result<&Arc<App>, Problem> {

@@ -92,8 +92,8 @@ pub(crate) struct App {
     pub(crate) streams: Arc<AtomicUsize>,
     /// How many of them are pages'.
     pub(crate) pages: Arc<AtomicUsize>,
-    /// How many of them are OpenFeature clients'.
-    pub(crate) listeners: Arc<AtomicUsize>,
+    /// Which of them are OpenFeature clients'.
+    pub(crate) listeners: ofrep::Listeners,
     /// Where reports are handed in.
     pub(crate) ingest: Arc<Ingest>,
     /// Where processes that write data routes report.

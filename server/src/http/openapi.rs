@@ -182,6 +182,7 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         ),
         (secured, "401", "No credentials, or they are not good"),
         (by_token, "403", "The role does not allow it"),
+        (path.starts_with("/sdk/"), "403", "The SDK key is for pages"),
         (
             path.contains('{') || method == "DELETE",
             "404",

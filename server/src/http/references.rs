@@ -40,12 +40,14 @@ struct NewScanBody {
     /// What was scanned.
     #[schema(example = "4f1c2d9", min_length = 1, max_length = 100)]
     revision: String,
-    /// When it was scanned; now where it is left out.
+    /// When that began; now where it is left out, or less than a minute ahead of the server's clock. What is
+    /// before the last change of a route's stage says nothing of that route.
     scanned_at: Option<DateTime<Utc>>,
     /// How many files were searched.
-    #[schema(example = 812)]
+    #[schema(example = 812, minimum = 1, maximum = 1_000_000_000)]
     files: u64,
-    /// How many uses there are of each route that was looked for, also of those without any.
+    /// How many uses there are of each route that was looked for, also of those without any: at most
+    /// 1,000,000,000, and no fewer than the route has places.
     #[schema(value_type = BTreeMap<String, u64>, example = json!({ "count_commits": 1, "find_commit": 0 }))]
     routes: BTreeMap<RouteKey, u64>,
     /// Where the first of them are: at most 20 of a route, and 2,000 in all.
@@ -63,10 +65,10 @@ struct NewPlaceBody {
     /// Path from the root of the repository.
     #[schema(example = "lib/gitlab/git/repository.rb")]
     file: String,
-    #[schema(example = 412, minimum = 1)]
+    #[schema(example = 412, minimum = 1, maximum = 1_000_000_000)]
     line: u64,
     /// In characters.
-    #[schema(example = 17, minimum = 1)]
+    #[schema(example = 17, minimum = 1, maximum = 1_000_000_000)]
     column: u64,
     /// The flag or the key, as it stands there.
     #[schema(example = "GITALY_COUNT_COMMITS")]

@@ -25,7 +25,7 @@ use crate::courier::{Courier, Delivering};
 use crate::http::error::Problem;
 use crate::http::front::{Front, under_prefix};
 use crate::http::health::Contact;
-use crate::http::ofrep::cors;
+use crate::http::ofrep::{Listeners, cors};
 use crate::http::watching::Watch;
 use crate::http::{
     App, health, log, metrics, openapi, serve_api, serve_ofrep, serve_root, streams,
@@ -129,7 +129,7 @@ impl Server {
             contact: Arc::clone(&contact),
             streams: Arc::new(AtomicUsize::new(0)),
             pages: Arc::new(AtomicUsize::new(0)),
-            listeners: Arc::new(AtomicUsize::new(0)),
+            listeners: Listeners::default(),
             requests: Arc::new(AtomicUsize::new(0)),
             ingest: Arc::clone(&ingest),
             reception: Arc::clone(&reception),

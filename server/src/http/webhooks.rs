@@ -136,8 +136,8 @@ pub(super) struct WebhookBody {
     events: Vec<String>,
     environments: Vec<String>,
     owners: Vec<String>,
-    /// `active`; `disabled`; or `needs_secret`: the server's signing key has changed, and rotating
-    /// gives it a new secret.
+    /// `active`; `disabled`; or `needs_secret`: the server's signing key has changed, so it has to be
+    /// given its address anew, and then a new secret by rotating.
     #[schema(example = "active")]
     state: String,
     /// Why it is sent nothing.

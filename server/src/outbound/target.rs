@@ -53,7 +53,10 @@ impl Target {
         };
         let behind_host = authority.as_str().get(authority.host().len()..);
         let names_port = behind_host.is_some_and(|rest| !rest.is_empty());
-        if names_port && authority.port_u16().is_none_or(|port| port == 0) {
+        // `+443` is read as a number, and is none in an address.
+        let port = behind_host.unwrap_or_default().trim_start_matches(':');
+        let is_number = port.bytes().all(|b| b.is_ascii_digit());
+        if names_port && (!is_number || authority.port_u16().is_none_or(|port| port == 0)) {
             return Err("names no port that can be reached".to_owned());
         }
         match literal(authority.host())? {

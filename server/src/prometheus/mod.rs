@@ -8,7 +8,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,6 +25,8 @@ const LARGEST: u64 = 1_000_000;
 const RECENT: Duration = Duration::from_secs(5);
 /// So many questions are asked at once.
 const AT_ONCE: usize = 4;
+/// So long questions that are asked together are begun; the others are not asked.
+const PATIENCE: Duration = Duration::from_secs(6);
 /// So many answers are remembered.
 const MOST_REMEMBERED: usize = 1_000;
 /// How often guards ask.
@@ -33,6 +36,8 @@ const NOT_SET_UP: &str =
     "no Prometheus is set up: the server has to be started with --prometheus-url";
 const HANGS: &str =
     "Prometheus did not answer within 3 s: make the query cheaper, or record it by a rule";
+const NO_TIME: &str = "Prometheus was not asked: what was asked before this took too long; make the queries cheaper, or \
+     record them by rules";
 
 /// How to reach it.
 #[derive(Clone, Debug)]
@@ -50,6 +55,8 @@ pub struct Prometheus {
     settings: Option<Settings>,
     agent: Agent,
     recent: Mutex<BTreeMap<String, (Instant, Sampled)>>,
+    /// Until when it is not asked for gates, as it answers nothing.
+    away: Mutex<Option<Instant>>,
 }
 
 impl Prometheus {
@@ -66,6 +73,7 @@ impl Prometheus {
             settings,
             agent: config.build().into(),
             recent: Mutex::default(),
+            away: Mutex::default(),
         }
     }
 
@@ -82,19 +90,36 @@ impl Prometheus {
         let Some(settings) = &self.settings else {
             return Sampled::Nothing(NOT_SET_UP.to_owned());
         };
-        match self.fetch(settings, question) {
+        let answer = match self.fetch(settings, question) {
             Ok((status, body)) => answer::read(status, &body, SystemTime::now()),
             Err(why) => Sampled::Nothing(why),
+        };
+        if !Prometheus::is_silence(&answer) {
+            *lock(&self.away) = None;
         }
+        answer
     }
 
-    /// What it answers to these questions, now or a moment ago. They are asked side by side.
+    /// Whether this is no answer because none came in time.
+    #[must_use]
+    pub fn is_silence(answer: &Sampled) -> bool {
+        matches!(answer, Sampled::Nothing(why) if why == HANGS)
+    }
+
+    /// That no answer came in time.
+    #[must_use]
+    pub fn silence() -> Sampled {
+        Sampled::Nothing(HANGS.to_owned())
+    }
+
+    /// What it answers to these questions, now or a moment ago. They are asked side by side, and all
+    /// of them together are waited for as long as for three.
     #[must_use]
     pub fn ask_all(&self, questions: &BTreeSet<String>) -> BTreeMap<String, Sampled> {
         let mut answers = BTreeMap::new();
         let mut open = Vec::new();
         {
-            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut recent = lock(&self.recent);
             recent.retain(|_, (at, _)| at.elapsed() < RECENT);
             for question in questions {
                 match recent.get(question) {
@@ -105,43 +130,69 @@ impl Prometheus {
                 }
             }
         }
-        let mut is_away = false;
-        for some in open.chunks(AT_ONCE) {
-            let asked = if is_away {
-                some.iter()
-                    .map(|_| Sampled::Nothing(HANGS.to_owned()))
-                    .collect()
-            } else {
-                self.ask_side_by_side(some)
-            };
-            // Where none of several is answered, the others would only be waited for.
-            let silent = Sampled::Nothing(HANGS.to_owned());
-            is_away = asked.iter().all(|answer| *answer == silent);
-            let asked = some.iter().zip(asked);
-            answers.extend(asked.map(|(question, answer)| ((*question).to_owned(), answer)));
+        if open.is_empty() {
+            return answers;
         }
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MOST_REMEMBERED.saturating_sub(recent.len());
-        for question in open.into_iter().take(room) {
-            if let Some(answer) = answers.get(question) {
-                recent.insert(question.to_owned(), (Instant::now(), answer.clone()));
-            }
+        let asked = self.ask_side_by_side(&open);
+        let why = if self.is_away() { HANGS } else { NO_TIME };
+        let mut recent = lock(&self.recent);
+        for question in open {
+            // What was not asked is not remembered: whoever asks next may be told.
+            let answer = match asked.get(question) {
+                Some(answer) => {
+                    if recent.len() < MOST_REMEMBERED {
+                        recent.insert(question.to_owned(), (Instant::now(), answer.clone()));
+                    }
+                    answer.clone()
+                }
+                None => Sampled::Nothing(why.to_owned()),
+            };
+            answers.insert(question.to_owned(), answer);
         }
         answers
     }
 
-    fn ask_side_by_side(&self, questions: &[&str]) -> Vec<Sampled> {
+    /// What it answers to those of these questions that there was time for.
+    fn ask_side_by_side(&self, questions: &[&str]) -> BTreeMap<String, Sampled> {
+        let began = Instant::now();
+        let open = Mutex::new(questions.iter());
+        let answers = Mutex::new(BTreeMap::new());
+        let silent = AtomicUsize::new(0);
+        let ask = || {
+            while !self.is_away() && began.elapsed() < PATIENCE {
+                let next = lock(&open).next();
+                let Some(question) = next else {
+                    return;
+                };
+                let answer = self.ask(question);
+                let is_silent = Prometheus::is_silence(&answer);
+                lock(&answers).insert((*question).to_owned(), answer);
+                if !is_silent {
+                    silent.store(0, Ordering::Relaxed);
+                    continue;
+                }
+                if silent.fetch_add(1, Ordering::Relaxed) >= AT_ONCE - 1 {
+                    *lock(&self.away) = Instant::now().checked_add(RECENT);
+                }
+                // Where none of several is answered, the others would only be waited for.
+                return;
+            }
+        };
         thread::scope(|scope| {
-            let asking: Vec<_> = questions
-                .iter()
-                .map(|question| scope.spawn(|| self.ask(question)))
-                .collect();
-            let answers = asking.into_iter().map(|asked| {
-                let broke = || Sampled::Nothing("asking Prometheus failed".to_owned());
-                asked.join().unwrap_or_else(|_| broke())
-            });
-            answers.collect()
-        })
+            let more = 1..questions.len().min(AT_ONCE);
+            let more = more.filter_map(|_| thread::Builder::new().spawn_scoped(scope, ask).ok());
+            let more: Vec<_> = more.collect();
+            ask();
+            for asking in more {
+                // What nobody has answered then is told as such.
+                let _ = asking.join();
+            }
+        });
+        answers.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_away(&self) -> bool {
+        lock(&self.away).is_some_and(|until| Instant::now() < until)
     }
 
     fn fetch(&self, settings: &Settings, question: &str) -> Result<(u16, Vec<u8>), String> {
@@ -171,6 +222,10 @@ impl fmt::Debug for Prometheus {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why there is no answer. An address may hold a secret, so it is not told.

@@ -55,6 +55,9 @@ pub struct Matcher {
 /// For more routes, the fastest automaton takes longer to make than it saves, and much memory.
 const MOST_FOR_DFA: usize = 2_000;
 
+/// What OpenFeature's clients write behind a key for the route's path as text.
+const AS_TEXT: &[u8] = b".path";
+
 /// How code asks the SDK for a route.
 const ASKING: [&str; 2] = [".route(", "RouteSpec::new("];
 
@@ -172,6 +175,7 @@ impl Search<'_> {
     fn is_key(&mut self, range: &Range<usize>, word: &[u8]) -> bool {
         let (text, syntax) = (self.text, self.syntax);
         let has_parts = word.contains(&b'_');
+        let range = &with_suffix(text, range);
         if is_quoted(text, range, syntax) || (syntax == Syntax::Symbols && is_symbol(text, range)) {
             has_parts || is_asked_for(text, range) || self.is_of_the_trade()
         } else {
@@ -211,6 +215,20 @@ impl Search<'_> {
             .is_trade
             .get_or_insert_with(|| self.matcher.trade.is_match(self.text))
     }
+}
+
+/// A key with what OpenFeature's clients write behind it, where they do.
+fn with_suffix(text: &[u8], key: &Range<usize>) -> Range<usize> {
+    let after = text.get(key.end..).unwrap_or_default();
+    let is_as_text = after
+        .strip_prefix(AS_TEXT)
+        .is_some_and(|rest| !rest.first().is_some_and(|byte| is_part(*byte)));
+    let end = if is_as_text {
+        key.end + AS_TEXT.len()
+    } else {
+        key.end
+    };
+    key.start..end
 }
 
 /// Whether the SDK is asked for the key that stands here in quotes.

@@ -53,7 +53,7 @@ pub struct Scanned {
     pub files: usize,
     /// How many were left out because they are no text.
     pub binary: usize,
-    /// Files that are larger than [`LARGEST_FILE`], by path.
+    /// Files of text that are larger than [`LARGEST_FILE`], by path: the result may lack something.
     pub too_large: Vec<String>,
     /// What could not be read, by path: the result may lack something.
     pub unread: Vec<Unread>,
@@ -61,7 +61,7 @@ pub struct Scanned {
     pub uses: Vec<Use>,
 }
 
-/// Searches a tree on all cores: the files that git would look at, hidden ones too, none of them by a
+/// Searches a tree on all cores: what its own ignore files leave, hidden files too, none of them by a
 /// symbolic link. Prose is searched where it is asked for.
 ///
 /// # Errors
@@ -71,7 +71,9 @@ pub fn scan(root: &Path, matcher: &Matcher, prose: bool) -> io::Result<Scanned> 
     let all = Mutex::new(Scanned::default());
     WalkBuilder::new(root)
         .hidden(false)
-        // The same on every machine, and in a tree that git does not know.
+        // The same on every machine, wherever the tree lies in it, and in one that git does not know.
+        .parents(false)
+        .git_exclude(false)
         .git_global(false)
         .require_git(false)
         .add_custom_ignore_filename(IGNORE_FILE)
@@ -157,14 +159,14 @@ impl Search<'_> {
         let file = File::open(path)?;
         self.buffer.clear();
         file.take(LARGEST_FILE + 1).read_to_end(&mut self.buffer)?;
-        if u64::try_from(self.buffer.len()).is_ok_and(|size| size > LARGEST_FILE) {
-            self.seen.too_large.push(self.shown(path));
-            return Ok(());
-        }
         let Some(text) = readable(&self.buffer) else {
             self.seen.binary += 1;
             return Ok(());
         };
+        if u64::try_from(self.buffer.len()).is_ok_and(|size| size > LARGEST_FILE) {
+            self.seen.too_large.push(self.shown(path));
+            return Ok(());
+        }
         self.seen.files += 1;
         let found = self.matcher.find(&text, syntax);
         if found.is_empty() {

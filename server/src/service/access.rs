@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::key_kind::KeyKind;
 use crate::service::{epoch, parse_environment};
 use crate::store::{Store, StoreError};
 
@@ -37,6 +38,8 @@ pub struct KnownKey {
     pub id: Arc<str>,
     /// The one environment that it reads.
     pub environment: EnvironmentKey,
+    /// What it opens there.
+    pub kind: KeyKind,
 }
 
 impl Access {
@@ -73,13 +76,21 @@ impl Access {
         let state = store.read_first::<_, StoreError>(|tx| {
             let mut keys = HashMap::new();
             let mut environments = HashMap::new();
-            for (id, hash, environment) in tx.sdk_key_hashes()? {
+            for (id, hash, environment, kind) in tx.sdk_key_hashes()? {
                 let hash = from_hex(&hash)
                     .ok_or_else(|| StoreError::Corrupt(format!("sdk_keys.hash: {hash}")))?;
                 let id: Arc<str> = id.into();
                 let environment = parse_environment(&environment)?;
+                let kind = kind
+                    .parse()
+                    .map_err(|_| StoreError::Corrupt(format!("sdk_keys.kind: {kind}")))?;
                 environments.insert(Arc::clone(&id), environment.clone());
-                keys.insert(hash, KnownKey { id, environment });
+                let known = KnownKey {
+                    id,
+                    environment,
+                    kind,
+                };
+                keys.insert(hash, known);
             }
             Ok(State {
                 version: Some((epoch(tx)?, tx.access_revision()?)),

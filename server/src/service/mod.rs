@@ -103,7 +103,9 @@ pub use sdk_key::{CreatedSdkKey, NewSdkKeyRequest};
 pub use stores::StoresView;
 pub use telemetry::{Instances, Series, SeriesSpan};
 pub use token::Revocation;
-pub use webhook::{Filters, NewWebhook, Sending, Waiting, WebhookPatch, WebhookView, webhook_tag};
+pub use webhook::{
+    Filters, NewWebhook, Outgoing, Sending, Waiting, WebhookPatch, WebhookView, webhook_tag,
+};
 pub use writers::{HeardWriter, TakenWriter, Writers};
 
 use measured::Measuring;

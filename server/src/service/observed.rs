@@ -13,6 +13,7 @@ use crate::domain::policy::Sampled;
 use crate::domain::route::Operation;
 use crate::domain::telemetry::{SEEN_WITHIN_MINUTES, Tallies, deployed};
 use crate::service::proof::proof;
+use crate::service::queried::sampled;
 use crate::service::rollout::Change;
 use crate::service::shared::Shared;
 use crate::service::work::facts;
@@ -96,6 +97,8 @@ impl Services {
     /// be read is not known: that holds a promotion back, and nothing else.
     pub(super) fn observe(&self, promotions: &[Facts], to: Stage) -> Observed {
         let mut observed = Observed::default();
+        let all = promotions.iter().map(|facts| (facts, to));
+        let answered = self.ask_ahead(all);
         for facts in promotions {
             let asked = Asked::of(facts, to);
             let mut answers = self.ask(facts, &asked).unwrap_or_else(|error| {
@@ -105,7 +108,7 @@ impl Services {
                     ..Answers::default()
                 }
             });
-            answers.sampled = self.sample(facts, &asked);
+            answers.sampled = sampled(facts, &asked, &answered);
             let route = facts.route.spec.key.clone();
             observed.0.insert(route, (asked, answers));
         }

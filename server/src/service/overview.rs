@@ -92,7 +92,8 @@ impl Services {
         })?;
         let promotions = overview.rollouts.iter();
         let promotions = promotions.filter_map(|it| Some((&it.facts, it.to?)));
-        self.ask_ahead(promotions);
+        // Whoever needs an answer asks for it, and is told what is remembered.
+        let _ = self.ask_ahead(promotions);
         for rollout in &mut overview.rollouts {
             self.ask_callers(rollout);
         }

@@ -103,35 +103,32 @@ impl Services {
         })
     }
 
-    /// Asks for all of these promotions at once, so that nobody waits for one after the other: what is
-    /// answered is remembered for a moment.
-    pub(super) fn ask_ahead<'a>(&self, promotions: impl Iterator<Item = (&'a Facts, Stage)>) {
+    /// What Prometheus answers to all of these promotions' questions, by the question. They are asked at
+    /// once, so that nobody waits for one after the other; what is answered is remembered for a moment.
+    pub(super) fn ask_ahead<'a>(
+        &self,
+        promotions: impl Iterator<Item = (&'a Facts, Stage)>,
+    ) -> BTreeMap<String, Sampled> {
         let all: BTreeSet<String> = promotions
             .flat_map(|(facts, to)| questions(facts, &Asked::of(facts, to)).into_values())
             .collect();
-        if !all.is_empty() {
-            // Whoever needs an answer asks for it.
-            let _ = self.prometheus.ask_all(&all);
-        }
-    }
-
-    /// What Prometheus answers to the gates of a promotion.
-    pub(super) fn sample(
-        &self,
-        facts: &Facts,
-        asked: &Asked,
-    ) -> BTreeMap<(EnvironmentKey, String), Sampled> {
-        let questions = questions(facts, asked);
-        if questions.is_empty() {
+        if all.is_empty() {
             return BTreeMap::new();
         }
-        let different: BTreeSet<String> = questions.values().cloned().collect();
-        let answers = self.prometheus.ask_all(&different);
-        let answered = questions
-            .into_iter()
-            .filter_map(|(place, question)| Some((place, answers.get(&question)?.clone())));
-        answered.collect()
+        self.prometheus.ask_all(&all)
     }
+}
+
+/// What of these answers is for the gates of a promotion.
+pub(super) fn sampled(
+    facts: &Facts,
+    asked: &Asked,
+    answers: &BTreeMap<String, Sampled>,
+) -> BTreeMap<(EnvironmentKey, String), Sampled> {
+    let answered = questions(facts, asked)
+        .into_iter()
+        .filter_map(|(place, question)| Some((place, answers.get(&question)?.clone())));
+    answered.collect()
 }
 
 /// What the gates of a promotion ask, by the environment that it is about and the gate's name.

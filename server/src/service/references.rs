@@ -6,7 +6,7 @@ use switchover::RouteKey;
 
 use crate::domain::references::{
     MOST_PLACES, MOST_PLACES_OF_ROUTE, MOST_REPOSITORIES, MOST_ROUTES, RepositoryName, Scan,
-    ScanOfRoute, Uses, check, check_place, check_replaces, lacking,
+    ScanOfRoute, Uses, began, check, check_replaces, check_uses, lacking,
 };
 use crate::domain::rollout::Rollout;
 use crate::domain::text::Reason;
@@ -19,7 +19,7 @@ pub struct NewScan {
     pub repository: RepositoryName,
     /// What was scanned.
     pub revision: String,
-    /// When; now where it is not said.
+    /// When that began; now where it is not said.
     pub scanned_at: Option<DateTime<Utc>>,
     /// How many files were searched.
     pub files: u64,
@@ -53,7 +53,7 @@ impl Services {
             let scan = Scan {
                 repository: new.repository.clone(),
                 revision: new.revision.clone(),
-                scanned_at: new.scanned_at.unwrap_or(work.now),
+                scanned_at: began(new.scanned_at, work.now),
                 posted_at: work.now,
                 posted_by: work.ctx.actor.subject.clone(),
                 files: new.files,
@@ -147,9 +147,8 @@ fn check_size(new: &NewScan) -> Result<(), Failure> {
         );
         return Err(Failure::invalid("places", detail));
     }
-    let all = new.found.iter().flat_map(|(_, uses)| &uses.places);
-    for place in all {
-        check_place(place).map_err(|detail| Failure::invalid("places", detail))?;
+    for (route, uses) in &new.found {
+        check_uses(route, uses).map_err(|error| Failure::Invalid(vec![error]))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::domain::approval::hex;
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::key_kind::KeyKind;
 use crate::domain::text::bounded;
 use crate::service::access::key_hash;
 use crate::service::{Answer, Ctx, Failure, Render, Services};
@@ -17,6 +18,8 @@ use crate::store::{NewSdkKey, SdkKey, StoreError};
 pub struct NewSdkKeyRequest {
     /// The one environment that it reads.
     pub environment: EnvironmentKey,
+    /// What it opens there.
+    pub kind: KeyKind,
     /// What it is for.
     pub name: String,
 }
@@ -50,6 +53,7 @@ impl Services {
             let key = SdkKey {
                 id: uuid::Uuid::now_v7().to_string(),
                 environment: request.environment.clone(),
+                kind: request.kind,
                 name,
                 created_by: ctx.actor.subject.clone(),
                 created_at: work.now,
@@ -120,6 +124,7 @@ fn described(key: &SdkKey) -> Value {
     json!({
         "id": key.id,
         "environment": key.environment,
+        "kind": key.kind,
         "name": key.name,
         "created_by": key.created_by,
     })

@@ -1,5 +1,6 @@
 //! Webhooks: made, changed, rotated, deleted, listed. A secret is shown once, when it is made; the
-//! store keeps it sealed, because messages are signed with it.
+//! store keeps it sealed, because messages are signed with it, and the address too, because whoever
+//! has it can post there.
 
 mod deliveries;
 mod outbox;
@@ -22,9 +23,9 @@ use crate::outbound::{Rules, Target};
 use crate::sealing::Seal;
 use crate::service::work::Work;
 use crate::service::{Answer, Ctx, Failure, Render, Services};
-use crate::store::{KeptWebhook, StoreError};
+use crate::store::{KeptWebhook, Sealed, StoreError};
 
-pub use outbox::{Sending, Waiting};
+pub use outbox::{Outgoing, Sending, Waiting};
 
 /// The most webhooks: each change looks at all of them.
 const MOST_WEBHOOKS: usize = 100;
@@ -141,7 +142,7 @@ impl Services {
             let webhook = Webhook {
                 id: uuid::Uuid::now_v7().to_string(),
                 name,
-                url,
+                url: url.shown(),
                 events: filters.events,
                 environments: filters.environments,
                 owners: filters.owners,
@@ -150,7 +151,10 @@ impl Services {
                 created_at: work.now,
                 revision: 1,
             };
-            let sealed = self.seal_for(&webhook.id, &Secrets::first(secret.clone()))?;
+            let sealed = Sealed {
+                url: self.seal_url(&webhook.id, &url)?,
+                secrets: self.seal_for(&webhook.id, &Secrets::first(secret.clone()))?,
+            };
             work.tx.add_webhook(&webhook, &sealed)?;
             let record = (Value::Null, webhook.record());
             work.record("webhook_create", None, None, new.reason.as_str(), record);
@@ -182,7 +186,16 @@ impl Services {
             let before = kept.webhook;
             let mut after = before.clone();
             after.name = name.unwrap_or(after.name);
-            after.url = url.unwrap_or(after.url);
+            // The same one is no change, as far as it can be told.
+            let moved = match url {
+                Some(url) if self.open_url(id, &kept.sealed)?.as_ref() != Some(&url) => Some(url),
+                _ => None,
+            };
+            if let Some(url) = &moved {
+                let sealed = self.seal_url(id, url)?;
+                work.tx.put_webhook_url(id, &sealed)?;
+                after.url = url.shown();
+            }
             let filters = Filters {
                 events: patch.events.clone().unwrap_or(after.events),
                 environments: patch.environments.clone().unwrap_or(after.environments),
@@ -208,7 +221,7 @@ impl Services {
                 }
                 _ => {}
             }
-            if after != before {
+            if moved.is_some() || after != before {
                 put(work, &mut after)?;
                 let record = (before.record(), after.record());
                 work.record("webhook_change", None, None, patch.reason.as_str(), record);
@@ -224,7 +237,7 @@ impl Services {
     /// nothing is refused while its receiver learns the new one.
     ///
     /// # Errors
-    /// When there is none, or the hours are too many.
+    /// When there is none, its address cannot be read, or the hours are too many.
     pub fn rotate_webhook(
         &self,
         ctx: &Ctx,
@@ -241,6 +254,13 @@ impl Services {
         let secret = new_secret()?;
         let answer = self.change(ctx, render, |work| {
             let kept = locked(work, id)?;
+            if self.open_url(id, &kept.sealed)?.is_none() {
+                return Err(Failure::Conflict(
+                    "its address cannot be read any more, because the server's signing key has \
+                     changed: give it anew first (switchover webhook change --receiver)"
+                        .to_owned(),
+                ));
+            }
             let until = work.now + Duration::hours(i64::from(overlap_hours));
             let secrets = match self.open_for(id, &kept.sealed)? {
                 Some(secrets) => secrets.rotated(secret.clone(), until),
@@ -323,11 +343,30 @@ impl Services {
         Ok(sealed.ok_or_else(no_randomness)?)
     }
 
+    fn seal_url(&self, id: &str, url: &ReceiverUrl) -> Result<String, Failure> {
+        let sealed = self
+            .webhooking()?
+            .seal
+            .close(&place_of_url(id), url.whole());
+        Ok(sealed.ok_or_else(no_randomness)?)
+    }
+
     /// The secrets of a webhook; `None` when another key sealed them.
-    fn open_for(&self, id: &str, sealed: &str) -> Result<Option<Secrets>, Failure> {
-        let opened = self.webhooking()?.seal.open(id, sealed);
+    fn open_for(&self, id: &str, sealed: &Sealed) -> Result<Option<Secrets>, Failure> {
+        let opened = self.webhooking()?.seal.open(id, &sealed.secrets);
         Ok(opened.and_then(|text| serde_json::from_str(&text).ok()))
     }
+
+    /// Where a webhook is sent to; `None` when another key sealed it.
+    fn open_url(&self, id: &str, sealed: &Sealed) -> Result<Option<ReceiverUrl>, Failure> {
+        let opened = self.webhooking()?.seal.open(&place_of_url(id), &sealed.url);
+        Ok(opened.map(ReceiverUrl::new))
+    }
+}
+
+/// What an address is sealed for: it opens as no secrets, and as no other webhook's.
+fn place_of_url(id: &str) -> String {
+    format!("{id}/url")
 }
 
 /// A webhook that must exist, which nobody else changes meanwhile, as the caller has seen it.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use crate::domain::environment::EnvironmentKey;
+use crate::domain::key_kind::KeyKind;
 use crate::store::rows::{read, time};
 use crate::store::schema::{revoked_tokens, sdk_keys};
 use crate::store::{StoreError, Tx, dialect};
@@ -15,6 +16,8 @@ pub struct SdkKey {
     pub id: String,
     /// The one environment that it reads.
     pub environment: EnvironmentKey,
+    /// What it opens there.
+    pub kind: KeyKind,
     /// What it is for.
     pub name: String,
     /// Who made it.
@@ -39,6 +42,7 @@ type Row = (
     String,
     String,
     String,
+    String,
     chrono::NaiveDateTime,
     Option<chrono::NaiveDateTime>,
 );
@@ -54,6 +58,7 @@ impl Tx<'_> {
             .values((
                 sdk_keys::id.eq(&key.id),
                 sdk_keys::environment.eq(key.environment.as_str()),
+                sdk_keys::kind.eq(key.kind.name()),
                 sdk_keys::name.eq(&key.name),
                 sdk_keys::hash.eq(&new.hash),
                 sdk_keys::created_by.eq(&key.created_by),
@@ -72,6 +77,7 @@ impl Tx<'_> {
             .select((
                 sdk_keys::id,
                 sdk_keys::environment,
+                sdk_keys::kind,
                 sdk_keys::name,
                 sdk_keys::created_by,
                 sdk_keys::created_at,
@@ -81,10 +87,11 @@ impl Tx<'_> {
             .load::<Row>(self.connection)?
             .into_iter()
             .map(
-                |(id, environment, name, created_by, created_at, revoked_at)| {
+                |(id, environment, kind, name, created_by, created_at, revoked_at)| {
                     Ok(SdkKey {
                         id,
                         environment: read("sdk_keys.environment", &environment)?,
+                        kind: read("sdk_keys.kind", &kind)?,
                         name,
                         created_by,
                         created_at: created_at.and_utc(),
@@ -95,14 +102,19 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// The identities of the keys that are in force, with their hash and their environment.
+    /// The identities of the keys that are in force, with their hash, their environment and their kind.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn sdk_key_hashes(&mut self) -> Result<Vec<(String, String, String)>, StoreError> {
+    pub fn sdk_key_hashes(&mut self) -> Result<Vec<(String, String, String, String)>, StoreError> {
         Ok(sdk_keys::table
             .filter(sdk_keys::revoked_at.is_null())
-            .select((sdk_keys::id, sdk_keys::hash, sdk_keys::environment))
+            .select((
+                sdk_keys::id,
+                sdk_keys::hash,
+                sdk_keys::environment,
+                sdk_keys::kind,
+            ))
             .load(self.connection)?)
     }
 

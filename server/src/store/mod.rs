@@ -56,7 +56,7 @@ pub use policies::StoredPolicy;
 pub use promotions::NewPromotion;
 pub use published::PublishedChanges;
 pub use routes::{RouteFilter, RouteOrder};
-pub use webhooks::{DeliveryFilter, DueDelivery, KeptWebhook};
+pub use webhooks::{DeliveryFilter, DueDelivery, KeptWebhook, Sealed};
 pub use writers::WriterKey;
 
 pub(crate) use connections::Connections;

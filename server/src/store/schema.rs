@@ -125,7 +125,7 @@ diesel::table! {
 diesel::table! {
     sdk_keys (id) {
         id -> Text, environment -> Text, name -> Text, hash -> Text, created_by -> Text,
-        created_at -> Timestamp, revoked_at -> Nullable<Timestamp>,
+        created_at -> Timestamp, revoked_at -> Nullable<Timestamp>, kind -> Text,
     }
 }
 diesel::table! {
@@ -208,7 +208,7 @@ diesel::table! {
 }
 diesel::table! {
     webhooks (id) {
-        id -> Text, document -> Text, secrets -> Text, position -> BigInt,
+        id -> Text, document -> Text, url -> Text, secrets -> Text, position -> BigInt,
         failing_since -> Nullable<BigInt>, delivered_at -> Nullable<BigInt>,
     }
 }

@@ -20,12 +20,21 @@ const COLUMNS: [&str; 6] = ["id", "webhook", "message", "state", "due_at", "docu
 pub struct KeptWebhook {
     /// The webhook.
     pub webhook: Webhook,
-    /// Its secrets, sealed.
-    pub sealed: String,
+    /// Its address and its secrets.
+    pub sealed: Sealed,
     /// Up to which entry it has read the record.
     pub position: u64,
     /// How it fares.
     pub health: Health,
+}
+
+/// What of a webhook nobody reads who only has the database.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// Its address.
+    pub url: String,
+    /// Its secrets.
+    pub secrets: String,
 }
 
 /// Which deliveries a list has. Empty fields ask for nothing.
@@ -48,10 +57,11 @@ pub struct DueDelivery {
     pub health: Health,
 }
 
-type Row = (String, String, i64, Option<i64>, Option<i64>);
+type Row = (String, String, String, i64, Option<i64>, Option<i64>);
 
 fn columns() -> (
     webhooks::document,
+    webhooks::url,
     webhooks::secrets,
     webhooks::position,
     webhooks::failing_since,
@@ -59,6 +69,7 @@ fn columns() -> (
 ) {
     (
         webhooks::document,
+        webhooks::url,
         webhooks::secrets,
         webhooks::position,
         webhooks::failing_since,
@@ -66,10 +77,11 @@ fn columns() -> (
     )
 }
 
-fn kept((document, sealed, position, failing, delivered): Row) -> Result<KeptWebhook, StoreError> {
+fn kept(row: Row) -> Result<KeptWebhook, StoreError> {
+    let (document, url, secrets, position, failing, delivered) = row;
     Ok(KeptWebhook {
         webhook: from_json("webhooks.document", &document)?,
-        sealed,
+        sealed: Sealed { url, secrets },
         position: counted("webhooks.position", position)?,
         health: health(failing, delivered)?,
     })
@@ -120,17 +132,29 @@ impl Tx<'_> {
         self.webhook(id)
     }
 
+    /// Locks these webhooks, which nobody else changes until this transaction ends.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn lock_webhooks(&mut self, ids: &[&str]) -> Result<(), StoreError> {
+        diesel::update(webhooks::table.filter(webhooks::id.eq_any(ids.to_vec())))
+            .set(webhooks::position.eq(webhooks::position))
+            .execute(self.connection)?;
+        Ok(())
+    }
+
     /// Adds a webhook, which reads the record from here on.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn add_webhook(&mut self, webhook: &Webhook, sealed: &str) -> Result<(), StoreError> {
+    pub fn add_webhook(&mut self, webhook: &Webhook, sealed: &Sealed) -> Result<(), StoreError> {
         let position = self.record_head()?;
         diesel::insert_into(webhooks::table)
             .values((
                 webhooks::id.eq(&webhook.id),
                 webhooks::document.eq(json(webhook)?),
-                webhooks::secrets.eq(sealed),
+                webhooks::url.eq(&sealed.url),
+                webhooks::secrets.eq(&sealed.secrets),
                 webhooks::position.eq(count(position)),
             ))
             .execute(self.connection)?;
@@ -144,6 +168,17 @@ impl Tx<'_> {
     pub fn put_webhook(&mut self, webhook: &Webhook) -> Result<(), StoreError> {
         diesel::update(webhooks::table.find(webhook.id.clone()))
             .set(webhooks::document.eq(json(webhook)?))
+            .execute(self.connection)?;
+        Ok(())
+    }
+
+    /// Writes where it is sent to, sealed.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub fn put_webhook_url(&mut self, id: &str, sealed: &str) -> Result<(), StoreError> {
+        diesel::update(webhooks::table.find(id.to_owned()))
+            .set(webhooks::url.eq(sealed))
             .execute(self.connection)?;
         Ok(())
     }

@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 use askama::Template;
 use serde::Deserialize;
 
+use crate::domain::key_kind::KeyKind;
 use crate::http::App;
 use crate::http::access::NewSdkKeyBody;
 use crate::http::error::Problem;
@@ -40,6 +41,8 @@ struct KeyMadePage {
     shell: Shell,
     environment: String,
     name: String,
+    /// Whether it is for pages, whose visitors can read it.
+    is_for_pages: bool,
     /// The key; `None` when it was shown before.
     secret: Option<String>,
     /// Where the server is, as the browser that asked knows it.
@@ -93,6 +96,7 @@ pub(crate) async fn create(
     let asked = NewSdkKeyBody {
         environment: environment.to_owned(),
         name: name.to_owned(),
+        kind: sent.fields.some("kind").map(str::to_owned),
     };
     let ctx = sent.ctx;
     let made = app
@@ -106,6 +110,7 @@ pub(crate) async fn create(
                 shell: shell(&app, &sent.session),
                 environment: environment.to_owned(),
                 name: name.to_owned(),
+                is_for_pages: sent.fields.get("kind") == KeyKind::Page.name(),
                 secret,
                 server: public_address(&app, &request),
             };
@@ -201,10 +206,17 @@ async fn new_form(app: &Arc<App>) -> Result<Form, Problem> {
     let named = found
         .iter()
         .map(|(environment, _)| (environment.key.to_string(), environment.key.to_string()));
+    let kinds = [
+        (KeyKind::Server, "applications on servers"),
+        (KeyKind::Page, "pages and apps whose users can read it"),
+    ]
+    .map(|(kind, users)| (kind.to_string(), users.to_owned()));
     Ok(Form::new("Make an SDK key", "/new/key", LIST, "Make the key")
         .says("An application with it reads one environment's flags and reports there. It is shown once.")
+        .says("Whoever opens a page can read its key: one for pages answers OpenFeature clients, and nothing else.")
         .asks(Input::choice("environment", "Environment", named.collect()))
-        .asks(Input::line("name", "Name").hint("What it is for, such as web.")))
+        .asks(Input::line("name", "Name").hint("What it is for, such as web."))
+        .asks(Input::choice("kind", "For", kinds.to_vec())))
 }
 
 async fn revoke_form(app: &Arc<App>, request: &HttpRequest) -> Result<Form, Problem> {

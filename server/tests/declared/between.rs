@@ -14,6 +14,8 @@ on_both_engines!(
     what_somebody_changed_meanwhile_is_not_overwritten,
     a_change_of_something_else_is_no_reason_to_stop,
     a_cut_connection_does_nothing_twice,
+    what_is_always_too_late_is_given_up,
+    a_cohort_grows_after_the_rollouts_that_drop_it,
 );
 
 /// What becomes of a request on its way: `Some` passes it on, and says whether its answer comes back.
@@ -153,4 +155,56 @@ fn a_cut_connection_does_nothing_twice(engine: Engine) {
     );
     assert_eq!(app.rollout("a", "dev")["stage"], "opt_out");
     assert_eq!(app.rollout("a", "dev")["setting"]["percent"], 5);
+}
+
+fn what_is_always_too_late_is_given_up(engine: Engine) {
+    let app = Arc::new(App::start(engine));
+    app.route("a");
+    let (other, seen) = (Arc::clone(&app), Arc::new(AtomicU32::new(0)));
+    let sent = Arc::clone(&seen);
+    let address = between(
+        &app,
+        Box::new(move |request| {
+            if request.starts_with("POST") && request.contains("/promotions") {
+                seen.fetch_add(1, Ordering::SeqCst);
+                setting(&other, json!({ "mode": "off" }));
+                setting(&other, json!({ "mode": "stage_default" }));
+            }
+            true
+        }),
+    );
+    let place = Place::with_server_at(&address, Who::ADMIN);
+    let file = write(&place, TWO_STAGES);
+    let done = apply(&place, &file, &["--json"]);
+    assert_eq!(done.status, 1, "{}{}", done.out, done.err);
+    assert_eq!(outcomes(&done), ["a in dev: refused"]);
+    assert_eq!(sent.load(Ordering::SeqCst), 4);
+    assert_eq!(app.rollout("a", "dev")["stage"], "ready_for_testing");
+}
+
+fn a_cohort_grows_after_the_rollouts_that_drop_it(engine: Engine) {
+    let app = App::start(engine);
+    app.route("a");
+    app.bring("a", &["dev"], "opt_in");
+    app.set("a", "dev", json!({ "mode": "ramp", "percent": 0 }))
+        .expect(200);
+    let place = Place::with_server_at(app.address(), Who::ADMIN);
+    let file = |keys: &str, cohorts: &str| {
+        let text = format!(
+            "version: 1\ncohorts: {{beta: {{keys: [{keys}]}}}}\nroutes: {{a: {{rollouts: {{dev: \
+             {{include_cohorts: [{cohorts}]}}}}}}}}\n"
+        );
+        write(&place, &text)
+    };
+    let first = apply(&place, &file("1", "beta"), &[]);
+    assert_eq!(first.status, 0, "{}{}", first.out, first.err);
+    let second = file("2", "");
+    let done = apply(&place, &second, &["--json"]);
+    assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+    assert_eq!(
+        outcomes(&done),
+        ["beta: done", "a in dev: done", "beta: done"]
+    );
+    assert_eq!(app.rollout("a", "dev")["include"], json!([]));
+    assert_eq!(apply(&place, &second, &[]).status, 0);
 }

@@ -337,6 +337,37 @@ pub(super) const TABLE: &[Row] = &[
         "DELETE sdk-keys/{id}",
         &[frozen("sdk-keys/KEY?reason=test", "")],
     ),
+    // Others are told of what is put on record.
+    never(
+        "POST webhooks",
+        &[frozen(
+            "webhooks",
+            r#"{"name":"room","url":"https://example.com/","reason":"test"}"#,
+        )],
+    ),
+    never(
+        "PATCH webhooks/{id}",
+        &[frozen(
+            "webhooks/WEBHOOK",
+            r#"{"name":"other room","reason":"test"}"#,
+        )],
+    ),
+    never(
+        "POST webhooks/{id}/rotate",
+        &[frozen("webhooks/WEBHOOK/rotate", r#"{"reason":"test"}"#)],
+    ),
+    never(
+        "POST webhooks/{id}/test",
+        &[frozen("webhooks/WEBHOOK/test", "")],
+    ),
+    never(
+        "POST webhooks/{id}/deliveries/{delivery}/redeliver",
+        &[frozen("webhooks/WEBHOOK/deliveries/DELIVERY/redeliver", "")],
+    ),
+    never(
+        "DELETE webhooks/{id}",
+        &[frozen("webhooks/WEBHOOK?reason=test", "")],
+    ),
     never(
         "POST tokens/revocations",
         &[frozen(

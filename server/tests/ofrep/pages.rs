@@ -6,7 +6,9 @@ use serde_json::json;
 use switchover_server::http::Front;
 
 use super::{ALL, ONE, Ofrep};
-use crate::support::{App, Events, Reply};
+use crate::support::{App, Engine, Events, Reply, Who, on_both_engines};
+
+on_both_engines!(a_key_for_pages_opens_flags_alone);
 
 const PAGE: &str = "https://app.example.com";
 
@@ -30,6 +32,69 @@ fn start(origins: &[&str]) -> Ofrep {
     let ofrep = Ofrep::over(App::behind(front));
     ofrep.app.route("a");
     ofrep
+}
+
+/// Whoever opens a page has its key: no rule, no cohort's keys and no report goes through it.
+fn a_key_for_pages_opens_flags_alone(engine: Engine) {
+    let app = App::start(engine);
+    app.route("a");
+    let body = json!({ "environment": "dev", "name": "shop", "kind": "page" });
+    let made = app.post(Who::MAINTAINER, "sdk-keys", &body).expect(201);
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    let ofrep = Ofrep { app, key };
+    assert_eq!(ofrep.one("a", Some("user-42"))["value"], json!(false));
+    assert_eq!(ofrep.all(None).json()["flags"].as_array().unwrap().len(), 2);
+    let events = Events::open_at(ofrep.app.address(), &ofrep.stream(), "", None);
+    assert_eq!(events.event(Duration::from_secs(5)).0, "message");
+
+    let mut refused = 0;
+    let document = serde_json::to_value(switchover_server::http::openapi()).unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        if !path.starts_with("/sdk/") {
+            continue;
+        }
+        let path = path.replace("{id}", "0199b1c2-0000-7000-8000-000000000000");
+        for (method, operation) in item.as_object().unwrap() {
+            let request = ofrep.app.request(&method.to_uppercase(), &path);
+            let reply = request.bearer(&ofrep.key).send();
+            assert_eq!(reply.code(403), "forbidden", "{method} {path}");
+            let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains("/ofrep/v1") && detail.contains("--kind server"));
+            assert!(operation["responses"]["403"].is_object(), "{method} {path}");
+            refused += 1;
+        }
+    }
+    assert!(refused >= 6, "{refused}");
+    let reply = ofrep.app.request("GET", "routes").bearer(&ofrep.key).send();
+    assert_eq!(reply.code(401), "unauthenticated");
+}
+
+/// A cache that keeps an answer must not show it to another page, nor a refused page's to one that may.
+#[test]
+fn answers_say_that_they_differ_by_page() {
+    for (origins, varies) in [
+        (&[][..], false),
+        (&["*"][..], false),
+        (&[PAGE][..], true),
+        (&[PAGE, "*"][..], true),
+    ] {
+        let ofrep = start(origins);
+        let path = format!("{ONE}a");
+        let from = |origin: Option<&str>, method: &str| {
+            let request = ofrep.app.request(method, &path).bearer(&ofrep.key);
+            match origin {
+                Some(origin) => request.header("origin", origin).send(),
+                None => request.send(),
+            }
+        };
+        for origin in [None, Some(PAGE), Some("https://evil.example")] {
+            for method in ["POST", "GET", "OPTIONS"] {
+                let reply = from(origin, method);
+                let says = reply.header("vary") == Some("Origin");
+                assert_eq!(says, varies, "{origins:?}: {method} from {origin:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -63,7 +128,9 @@ fn a_page_that_is_named_may_read_answers() {
         let origin = reply.header("access-control-allow-origin");
         assert_eq!(origin, Some("http://localhost:3000"));
         let shown = reply.header("access-control-expose-headers").unwrap();
-        assert!(shown.contains("ETag") && shown.contains("Retry-After"));
+        for header in ["ETag", "Retry-After", "Switchover-Stale"] {
+            assert!(shown.contains(header), "{shown}");
+        }
     }
     let denied = ask(&ofrep, "GET", "/ofrep/v1/streams", PAGE).expect(401);
     assert_eq!(denied.header("access-control-allow-origin"), Some(PAGE));

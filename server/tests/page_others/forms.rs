@@ -323,6 +323,28 @@ fn a_key_is_shown_once_and_revoked_for_good() {
     assert!(reply.header("location").unwrap().contains("ended=1"));
 }
 
+/// Its page says how pages use it, and no SDK does.
+#[test]
+fn a_key_for_pages_is_made_on_the_page() {
+    let app = App::start(Engine::Sqlite);
+    let form = app.page(Who::MAINTAINER, "/new/key").expect(200).body;
+    assert!(form.contains("value=\"page\""), "{form}");
+    let fields = [("environment", "dev"), ("name", "shop"), ("kind", "page")];
+    let page = app.submit(Who::MAINTAINER, "/new/key", &fields).expect(200);
+    assert!(page.body.contains("/ofrep/v1") && !page.body.contains("SWITCHOVER_SDK_KEY"));
+    let (_, rest) = page.body.split_once("class=\"secret\">").unwrap();
+    app.snapshot(rest.split_once('<').unwrap().0).expect(403);
+    let list = app.page(Who::MAINTAINER, "/keys").expect(200).body;
+    assert!(list.contains("<td>page</td>"), "{list}");
+    let wrong = [("environment", "dev"), ("name", "shop"), ("kind", "all")];
+    let page = app.submit(Who::MAINTAINER, "/new/key", &wrong).expect(422);
+    assert!(
+        page.body.contains("kind is `server` or `page`"),
+        "{}",
+        page.body
+    );
+}
+
 #[test]
 fn keys_keep_their_blanks_and_production_asks_for_the_name() {
     let app = App::start(Engine::Sqlite);

@@ -213,6 +213,50 @@ fn whatever_answers_a_promotion_waits_for_nothing(engine: Engine) {
     assert_eq!(app.rollout("a", "dev")["stage"], "ready_for_testing");
 }
 
+/// A chain of routes, each with a question of its own: they are waited for together.
+#[test]
+fn a_cascade_waits_once() {
+    let strange = Strange::start();
+    let app = App::asking(Engine::Sqlite, strange.settings());
+    let routes: Vec<String> = (0..16).map(|number| format!("r{number}")).collect();
+    let chain = |query: &str| {
+        write(&app, &[gate("asked", query, 0.8)]).expect(201);
+        let last = routes.last().unwrap();
+        let body = json!({ "to": "opt_in", "cascade": true, "reason": "test" });
+        let began = Instant::now();
+        let path = at(last, "dev", "promotions");
+        let reply = app.post(Who::MAINTAINER, &path, &body);
+        (reply, began.elapsed())
+    };
+    write(&app, &[]).expect(201);
+    let mut below = Vec::new();
+    for route in &routes {
+        app.route_with(route, json!({ "policy": "asking", "requires": below }));
+        below = vec![route];
+    }
+    let (refused, took) = chain("hang {{route}}");
+    assert_eq!(refused.problem(409)["code"], "gates_not_met");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    // For a moment nobody waits for it again.
+    let began = Instant::now();
+    let gates = app
+        .get(&at("r15", "dev", "gates?to=opt_in"))
+        .expect(200)
+        .json();
+    assert!(gates.to_string().contains("did not answer within 3 s"));
+    assert!(began.elapsed() < Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(5));
+    // What is slow is asked as far as there is time for, and told apart.
+    let (refused, took) = chain("slow {{route}} {{environment}}");
+    let refused = refused.problem(409);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(!refused.to_string().contains("did not answer"), "{refused}");
+    // It answers again.
+    let (reply, _) = chain("0.5 {{route}}");
+    reply.expect(201);
+    assert_eq!(app.rollout("r0", "dev")["stage"], "opt_in");
+}
+
 #[test]
 fn without_a_prometheus_the_gate_says_what_to_do() {
     let app = App::start(Engine::Sqlite);

@@ -196,6 +196,75 @@ fn a_prometheus_that_hangs_delays_no_other_guard() {
     assert_eq!(app.rollout("a", "dev")["halt"]["by"], "guard:errors");
 }
 
+/// A route whose guard asks this, in opt-in in dev.
+fn watched_by(app: &App, route: &str, query: &str) {
+    let policy = json!({ "name": route, "guards": [guard(query)] });
+    let body = json!({ "policy": policy, "reason": "test" });
+    app.post(Who::ADMIN, "policies", &body).expect(201);
+    app.route_with(route, json!({ "policy": route }));
+    app.promote(Who::MAINTAINER, route, "dev", "opt_in")
+        .expect(201);
+}
+
+/// How often it was asked this.
+fn asked(strange: &Strange, question: &str) -> usize {
+    let asked = strange.asked();
+    asked.iter().filter(|(query, _)| query == question).count()
+}
+
+/// Two dozen queries that take two seconds each: all of them together take several times as long as
+/// guards wait between two questions.
+#[test]
+fn slow_queries_delay_no_quick_one() {
+    let strange = Strange::start();
+    strange.tell("0.5");
+    let settings = Settings {
+        every: Duration::from_millis(500),
+        ..strange.settings()
+    };
+    let app = App::asking(Engine::Sqlite, settings);
+    for number in 0..24 {
+        let route = format!("slow{number}");
+        watched_by(&app, &route, "slow {{route}}");
+    }
+    watched_by(&app, "a", "told");
+    let mut conductor = conductor(&app);
+    look_until(&mut conductor, "an answer to each", || {
+        (0..24).all(|number| asked(&strange, &format!("slow slow{number}")) >= 2)
+    });
+    // The others are waited for meanwhile.
+    let before = asked(&strange, "told");
+    let began = Instant::now();
+    look_until(&mut conductor, "further questions", || {
+        asked(&strange, "told") >= before + 3
+    });
+    strange.tell("0.93");
+    look_until(&mut conductor, "a halt", || halted(&app));
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn who_asks_the_same_is_told_together() {
+    let strange = Strange::start();
+    strange.tell("0.93");
+    let settings = Settings {
+        every: Duration::from_secs(60),
+        ..strange.settings()
+    };
+    let app = App::asking(Engine::Sqlite, settings);
+    for route in ["a", "b", "c"] {
+        watched_by(&app, route, "told");
+    }
+    let mut conductor = conductor(&app);
+    look_until(&mut conductor, "halts", || {
+        ["a", "b", "c"]
+            .iter()
+            .all(|route| app.rollout(route, "dev")["halted"] == true)
+    });
+    assert_eq!(asked(&strange, "told"), 1);
+}
+
 /// The real one, about what this server tells of itself.
 #[test]
 fn a_real_prometheus_halts() {

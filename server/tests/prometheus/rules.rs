@@ -188,8 +188,8 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn unit_tests(rules: &str) -> String {
-    let mut text = format!("rule_files: [{rules:?}]\nevaluation_interval: 30s\ntests:\n");
+fn unit_tests(rules: [&str; 2]) -> String {
+    let mut text = format!("rule_files: {rules:?}\nevaluation_interval: 30s\ntests:\n");
     for case in cases() {
         writeln!(
             text,
@@ -229,12 +229,15 @@ fn the_rules_fire_and_stay_quiet() {
     let said = place.run(&["alerts", "bad", "--environment", "dev", "--output", &rules]);
     assert_eq!(said.status, 0, "{}", said.err);
     assert!(said.err.contains("alerts are in"), "{}", said.err);
+    assert!(!said.err.contains("has nothing about"), "{}", said.err);
     assert_eq!(said.out, "");
+    let server = place.file("server.yml");
+    place.well(&["alerts", "--server", "--output", &server]);
     promtool(&["check", "rules", &rules]);
-    let tests = beside(&rules, "tests.yml", &unit_tests(&rules));
+    let tests = beside(&rules, "tests.yml", &unit_tests([&rules, &server]));
     promtool(&["test", "rules", &tests.display().to_string()]);
     // A test that is never told wrong proves nothing.
-    let wrong = unit_tests(&rules).replace("value: 1 }", "value: 2 }");
+    let wrong = unit_tests([&rules, &server]).replace("value: 1 }", "value: 2 }");
     let wrong = beside(&rules, "wrong.yml", &wrong);
     let refused =
         std::panic::catch_unwind(|| promtool(&["test", "rules", &wrong.display().to_string()]));
@@ -261,13 +264,12 @@ fn rules_are_for_who_reports_and_say_what_helps() {
         .map(|group| group["name"].as_str().unwrap())
         .collect();
     let expected = [
-        "switchover",
         "switchover-bad-dev",
         "switchover-bad-staging",
         "switchover-bad-production",
     ];
     assert_eq!(names, expected, "installations of others report nothing");
-    let rule = &groups[1]["rules"][0];
+    let rule = &groups[0]["rules"][0];
     assert_eq!(
         rule["annotations"]["runbook_url"],
         "https://runbooks.example.com/bad"
@@ -293,9 +295,67 @@ fn rules_are_for_who_reports_and_say_what_helps() {
         "{}",
         refused.err
     );
-    assert_ne!(place.run(&["alerts"]).status, 0);
+    let nothing = place.run(&["alerts"]);
+    assert_eq!(nothing.status, 2);
+    assert!(
+        nothing.err.contains("<ROUTE|--all|--server>"),
+        "{}",
+        nothing.err
+    );
+    for two in [
+        ["alerts", "bad", "--all"],
+        ["alerts", "bad", "--server"],
+        ["alerts", "--all", "--server"],
+    ] {
+        assert_eq!(place.run(&two).status, 2, "{two:?}");
+    }
     assert_ne!(place.run(&["alerts", "bad", "--for", "soon"]).status, 0);
     assert_ne!(place.run(&["alerts", "none"]).status, 0);
+}
+
+#[test]
+fn files_of_rules_stand_beside_each_other() {
+    let place = place();
+    place.well(&[
+        "route",
+        "add",
+        "gitaly.Service/free",
+        "--key",
+        "free",
+        "--operation",
+        "read",
+        "--owner",
+        "gitaly",
+        "--policy",
+        "open",
+    ]);
+    let file = |name: &str, of: &str| {
+        let file = place.file(name);
+        let said = place.run(&["alerts", of, "--output", &file]);
+        assert_eq!(said.status, 0, "{}", said.err);
+        (file, said.err)
+    };
+    let (bad, _) = file("bad.yml", "bad");
+    let (free, said) = file("free.yml", "free");
+    let untold = "free: policy open has nothing about errors, latency, mismatches, guards";
+    assert!(said.contains(untold), "{said}");
+    let (server, _) = file("server.yml", "--server");
+    let (all, _) = file("all.yml", "--all");
+    let known = |file: &str| {
+        let text = std::fs::read_to_string(file).unwrap();
+        ["SwitchoverDatabaseAway", "SwitchoverNobodyReports"].map(|name| text.contains(name))
+    };
+    assert_eq!(known(&bad), [false, true]);
+    assert_eq!(known(&free), [false, true]);
+    assert_eq!(known(&server), [true, false]);
+    assert_eq!(known(&all), [true, true]);
+    for file in [&bad, &free, &server, &all] {
+        // Rules of several environments, which promtool must not take for the same.
+        promtool(&["check", "rules", "--lint=all", "--lint-fatal", file]);
+    }
+    // Nobody needs to be reached for what depends on nothing.
+    let away = place.well(&["alerts", "--server", "--url", "http://127.0.0.1:1"]);
+    assert!(away.contains("SwitchoverNobodyActs"));
 }
 
 #[test]

@@ -86,7 +86,8 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
         let samples = samples.join(",");
         format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{samples}]}}}}"#)
     };
-    let (status, body) = match query.as_str() {
+    // What comes after the first word only tells questions apart.
+    let (status, body) = match query.split(' ').next().unwrap_or_default() {
         "empty" => ("200 OK", vector(&[])),
         "nan" => ("200 OK", vector(&[sample("NaN")])),
         "two" => ("200 OK", vector(&[sample("0"), sample("0")])),
@@ -106,6 +107,10 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
                 thread::sleep(Duration::from_millis(100));
             }
             return;
+        }
+        "slow" => {
+            thread::sleep(Duration::from_secs(2));
+            ("200 OK", vector(&[sample("0.5")]))
         }
         "gone" => return,
         number => ("200 OK", vector(&[sample(number)])),

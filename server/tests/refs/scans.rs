@@ -117,10 +117,12 @@ fn the_last_scan_of_a_repository_counts(engine: Engine) {
     };
     post(&at("2026-01-05T09:00:00Z")).expect(201);
     assert_eq!(post(&at("2026-01-05T08:59:59Z")).code(409), "conflict");
-    assert_eq!(post(&at("2026-01-05T10:00:01Z")).code(422), "invalid");
+    assert_eq!(post(&at("2026-01-05T10:01:01Z")).code(422), "invalid");
     post(&at("2026-01-05T09:00:00Z")).expect(201);
     let mut other = scan("group/one", 0);
     other["routes"] = json!({ "b": 0 });
+    // Clocks differ a little: what is just ahead is now.
+    other["scanned_at"] = json!("2026-01-05T10:00:30Z");
     let posted = post(&other).expect(201).json();
     assert_eq!(posted["scanned_at"], "2026-01-05T10:00:00Z");
     assert_eq!(posted["uses"], 0);
@@ -136,6 +138,13 @@ fn the_last_scan_of_a_repository_counts(engine: Engine) {
     for (field, value) in [
         ("repository", json!("a b")),
         ("revision", json!("")),
+        ("files", json!(0)),
+        ("files", json!(1_000_000_001)),
+        ("files", json!(u64::MAX)),
+        ("routes", json!({ "a": 1_000_000_001, "b": 0 })),
+        ("routes", json!({ "a": u64::MAX, "b": u64::MAX })),
+        // One place more than there are uses.
+        ("routes", json!({ "a": 0, "b": 0 })),
         (
             "places",
             json!([{ "route": "c", "file": "x", "line": 1, "column": 1, "name": "C" }]),
@@ -143,6 +152,10 @@ fn the_last_scan_of_a_repository_counts(engine: Engine) {
         (
             "places",
             json!([{ "route": "a", "file": "x", "line": 0, "column": 1, "name": "A" }]),
+        ),
+        (
+            "places",
+            json!([{ "route": "a", "file": "x", "line": 1, "column": u64::MAX, "name": "A" }]),
         ),
     ] {
         let mut body = scan("group/one", 1);

@@ -37,11 +37,15 @@ fn a_secret_is_shown_once_and_kept_sealed() {
         }
         let raw = secret.trim_start_matches("whsec_");
         let kept = app.database().texts(
-            "SELECT document || secrets AS value FROM webhooks \
+            "SELECT document || secrets || url AS value FROM webhooks \
              UNION ALL SELECT body AS value FROM idempotency UNION ALL SELECT entry AS value FROM audit",
         );
         assert!(kept.len() >= 3);
         assert!(kept.iter().all(|text| !text.contains(raw)), "{kept:?}");
+        // Nor what lets anybody post there.
+        assert!(kept.iter().all(|text| !text.contains("hidden")), "{kept:?}");
+        let host = |text: &String| text.contains("https://example.com/…");
+        assert!(kept.iter().any(host), "{kept:?}");
     }
 }
 
@@ -109,4 +113,67 @@ fn another_signing_key_reads_no_secret() {
             .len(),
         1
     );
+}
+
+/// The address is sealed as the secret is, so it has to be given anew too, and before.
+#[test]
+fn another_signing_key_reads_no_address() {
+    let database = Arc::new(TestDatabase::new(Engine::Sqlite));
+    let app = App::delivering(Arc::clone(&database));
+    let consumer = Consumer::new(Manner::Take);
+    let (id, _) = hook(&app, &consumer.url(), json!({ "events": ["rollout"] }));
+    app.route("count_commits");
+    // As another key would leave them.
+    for column in ["secrets", "url"] {
+        let sealed = database.texts(&format!("SELECT {column} AS value FROM webhooks"));
+        let foreign = sealed[0].chars().rev().collect::<String>();
+        database.run(&format!("UPDATE webhooks SET {column} = '{foreign}'"));
+    }
+    halt(&app, "count_commits").expect(200);
+    let path = format!("webhooks/{id}");
+    let needs_secret = || app.get(&path).json()["state"] == "needs_secret";
+    eventually("needs a secret", SOON, || needs_secret().then_some(()));
+    let rotate = || {
+        let body = json!({ "reason": "the key was changed" });
+        app.post(Who::MAINTAINER, &format!("{path}/rotate"), &body)
+    };
+    let refused = rotate();
+    assert!(refused.body.contains("--receiver"), "{}", refused.body);
+    assert_eq!(refused.code(409), "conflict");
+    app.request("PATCH", &path)
+        .by(Who::MAINTAINER)
+        .json(&json!({ "url": consumer.url(), "reason": "the key was changed" }))
+        .send()
+        .expect(200);
+    assert!(needs_secret() && consumer.messages().is_empty());
+    let rotated = rotate().expect(201).json();
+    assert_eq!(rotated["state"], "active");
+    let secret = rotated["secret"].as_str().unwrap();
+    let messages = consumer.wait_for(1);
+    messages[0].assert_signed_with(secret);
+    assert_eq!(messages[0].path, "/hook?room=1");
+}
+
+/// Path and query are not in the clear, and a change of them alone is one all the same.
+#[test]
+fn another_path_is_another_address() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (app, consumer) = (delivering(engine), Consumer::new(Manner::Take));
+        let (id, _) = hook(&app, &consumer.url(), json!({ "events": ["rollout"] }));
+        app.route("count_commits");
+        let change = |url: String| {
+            app.request("PATCH", &format!("webhooks/{id}"))
+                .by(Who::MAINTAINER)
+                .json(&json!({ "url": url, "reason": "it moved" }))
+                .send()
+                .expect(200)
+        };
+        let entries = app.audit_count();
+        change(consumer.url());
+        assert_eq!(app.audit_count(), entries, "it is where it was");
+        change(consumer.url().replace("/hook", "/moved"));
+        assert_eq!(app.audit_count(), entries + 1);
+        halt(&app, "count_commits").expect(200);
+        assert_eq!(consumer.wait_for(1)[0].path, "/moved?room=1");
+    }
 }

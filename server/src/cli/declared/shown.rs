@@ -1,9 +1,11 @@
 //! A plan as people read it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::cli::output::one_line;
-use crate::domain::declared::{FieldChange, Item, Note, Plan, Thing, Verb};
+use crate::domain::declared::{FieldChange, Item, Note, Part, Plan, Thing, Verb};
 
 /// A value is shown up to so many characters.
 const LONGEST: usize = 72;
@@ -40,7 +42,11 @@ fn of_item(item: &Item) -> String {
         (None, Verb::Change) => '~',
         (None, Verb::Remove) => '-',
     };
-    let mut text = format!("{sign} {}\n", item.thing);
+    let part = match item.part {
+        Part::Lower => " (what lets fewer keys through)",
+        Part::Whole => "",
+    };
+    let mut text = format!("{sign} {}{part}\n", item.thing);
     for change in &item.fields {
         text.push_str(&format!("    {}: {}\n", change.field, change_of(change)));
     }
@@ -61,9 +67,12 @@ fn counts(plan: &Plan) -> String {
     if plan.items.is_empty() {
         return "nothing differs from the file".to_owned();
     }
+    // A thing may come twice: lowered first.
     let count = |verb| {
+        let mut seen = BTreeSet::new();
         let items = plan.items.iter();
         items
+            .filter(|item| seen.insert(&item.thing))
             .filter(|item| item.verb == verb && item.held_back.is_none())
             .count()
     };

@@ -21,9 +21,10 @@ use crate::cli::output::one_line;
 use crate::cli::session::{SESSION_AGE, Session};
 use crate::config::{ClientArgs, FileArgs};
 use crate::domain::approval::hex;
-use crate::domain::declared::{Allowed, Declared, Item, Note, Plan, Step, Thing, Whole};
+use crate::domain::declared::{Allowed, Declared, Item, Note, Part, Plan, Step, Thing, Whole};
 
-/// A request that got no answer is sent again so often: it names itself, so it is carried out once.
+/// A request that got no answer is sent again so often: it names itself, so it is carried out once. So
+/// is one that came too late for the state that it was for, when the new state says the same.
 const RETRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(300);
 /// A flip that is announced is made or given up within two seconds.
@@ -131,7 +132,7 @@ impl<'a> Walk<'a> {
             let mut steps = Vec::new();
             let outcome = match self.passed_over(item, &failed) {
                 Some(outcome) => outcome,
-                None => match self.bring_about(&item.thing, &mut steps) {
+                None => match self.bring_about((item.part, &item.thing), &mut steps) {
                     Ok(()) => Outcome::Done,
                     Err(Stop::Item(outcome)) => outcome,
                     Err(Stop::Walk(error)) => return Err(error),
@@ -154,7 +155,9 @@ impl<'a> Walk<'a> {
     /// What is left alone of the things of a plan, now that it is carried out.
     pub(crate) fn left_alone(&self, plan: &Plan) -> Vec<Note> {
         let things = plan.items.iter().map(|item| &item.thing);
+        let mut told = BTreeSet::new();
         things
+            .filter(|thing| told.insert(*thing))
             .flat_map(|thing| self.declared.left_alone(&self.whole, thing))
             .collect()
     }
@@ -163,16 +166,26 @@ impl<'a> Walk<'a> {
         if let Some(detail) = item.held_back.clone() {
             return Some(Outcome::HeldBack { detail });
         }
+        if failed.contains(&item.thing) {
+            return Some(Outcome::Skipped {
+                detail: "what lowers it comes first, and was not done".to_owned(),
+            });
+        }
         let need = item.needs.iter().find(|need| failed.contains(need))?;
         Some(Outcome::Skipped {
             detail: format!("it needs {need}, which was not done"),
         })
     }
 
-    fn bring_about(&mut self, thing: &Thing, steps: &mut Vec<String>) -> Result<(), Stop> {
+    fn bring_about(
+        &mut self,
+        (part, thing): (Part, &Thing),
+        steps: &mut Vec<String>,
+    ) -> Result<(), Stop> {
         let mut last = None;
         for _ in 0..MOST_STEPS {
-            let Some(step) = self.declared.next(&self.whole, thing, self.allowed) else {
+            let next = self.declared.next(&self.whole, (part, thing), self.allowed);
+            let Some(step) = next else {
                 return Ok(());
             };
             if last.as_ref() == Some(&step) {
@@ -183,7 +196,7 @@ impl<'a> Walk<'a> {
                     problem: Value::Null,
                 }));
             }
-            self.make(thing, &step)?;
+            self.make((part, thing), &step)?;
             steps.push(step.to_string());
             last = Some(step);
         }
@@ -192,7 +205,7 @@ impl<'a> Walk<'a> {
 
     /// Makes one step. Sent again when no answer came, or when its tag was of an older state that
     /// says the same.
-    fn make(&mut self, thing: &Thing, step: &Step) -> Result<(), Stop> {
+    fn make(&mut self, (part, thing): (Part, &Thing), step: &Step) -> Result<(), Stop> {
         if self.opened.elapsed() > SESSION_AGE {
             self.session = Session::open(self.client.file, self.client.args)?;
             self.opened = Instant::now();
@@ -203,7 +216,7 @@ impl<'a> Walk<'a> {
         if change.method == Method::POST {
             change.idempotency_key = Some(self.name_of(&change));
         }
-        let mut unanswered = 0;
+        let (mut unanswered, mut late) = (0, 0);
         loop {
             change.if_match = self.tags.get(thing).cloned();
             let problem = match self.session.change(&change) {
@@ -222,10 +235,15 @@ impl<'a> Walk<'a> {
                     unanswered += 1;
                     sleep(PAUSE);
                 }
-                412 => {
-                    if self.is_done_meanwhile(thing, step)? {
+                412 if late < RETRIES => {
+                    if self.is_done_meanwhile((part, thing), step)? {
                         return Ok(());
                     }
+                    // Cohorts change the rollouts that name them: the first time is nothing unusual.
+                    if late > 0 {
+                        sleep(PAUSE);
+                    }
+                    late += 1;
                 }
                 _ => {
                     return Err(Stop::Item(Outcome::Refused {
@@ -259,12 +277,16 @@ impl<'a> Walk<'a> {
 
     /// After a refusal for an old tag: whether the step is made already. An error when somebody else
     /// has changed what the plan was made by; else the new tag serves.
-    fn is_done_meanwhile(&mut self, thing: &Thing, step: &Step) -> Result<bool, Stop> {
+    fn is_done_meanwhile(
+        &mut self,
+        (part, thing): (Part, &Thing),
+        step: &Step,
+    ) -> Result<bool, Stop> {
         let before = self.content(thing);
         self.reread(thing)?;
         if self
             .declared
-            .next(&self.whole, thing, self.allowed)
+            .next(&self.whole, (part, thing), self.allowed)
             .as_ref()
             != Some(step)
         {

@@ -6,33 +6,25 @@ use serde_json::json;
 use crate::cli::error::{CliError, why};
 use crate::cli::session::local_admin;
 use crate::config::Config;
-use crate::domain::environment::EnvironmentKey;
 use crate::service::{Ctx, NewSdkKeyRequest, Services, system_clock};
 use crate::store::{Receipt, Store, StoreError};
 
 /// Makes a key; gives what the server would have answered.
-pub(super) fn create(
-    config: &Config,
-    environment: &EnvironmentKey,
-    name: &str,
-) -> Result<String, CliError> {
+pub(super) fn create(config: &Config, request: &NewSdkKeyRequest) -> Result<String, CliError> {
     let database = &config.database;
     let opened =
         |error: StoreError| CliError::new(format!("cannot use {database}: {}", why(&error)));
     let store = Store::open(database.clone()).map_err(opened)?;
     let services = Services::start(store, system_clock()).map_err(opened)?;
     let ctx = Ctx::of(local_admin(config));
-    let request = NewSdkKeyRequest {
-        environment: environment.clone(),
-        name: name.to_owned(),
-    };
     let (answer, secret) = services
-        .create_sdk_key(&ctx, &request, &|key| Receipt {
+        .create_sdk_key(&ctx, request, &|key| Receipt {
             status: 201,
             etag: None,
             body: json!({
                 "id": key.id,
                 "environment": key.environment,
+                "kind": key.kind,
                 "name": key.name,
                 "created_by": key.created_by,
                 "created_at": key.created_at,

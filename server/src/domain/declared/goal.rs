@@ -1,13 +1,14 @@
 //! A rollout: what of what is wanted can be brought about by a declaration, and by which change next.
-//! What runs by itself, or was done in an emergency, is left alone: ramps, windows, halts.
+//! What runs by itself, halts, and mirrors that were stopped are left alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use switchover::{EnvironmentKind, Percent, Setting, Stage};
 
+use crate::domain::cohort::Name;
 use crate::domain::declared::step::{RolloutStep, Treated};
 use crate::domain::declared::whole::{Facts, RampFact};
-use crate::domain::declared::{DeclaredRollout, DeclaredSetting};
+use crate::domain::declared::{DeclaredCohort, DeclaredRollout, DeclaredSetting};
 use crate::domain::exposure::{Cohort, Exposure};
 
 /// A rollout as it is.
@@ -16,6 +17,8 @@ pub(super) struct Standing<'a> {
     pub(super) now: &'a DeclaredRollout,
     pub(super) facts: &'a Facts,
     pub(super) kind: EnvironmentKind,
+    /// What the cohorts of the server bring.
+    pub(super) cohorts: &'a BTreeMap<Name, DeclaredCohort>,
 }
 
 /// What is left of a wish, and what of it is left alone.
@@ -113,6 +116,10 @@ impl Standing<'_> {
         }
         let raises = self.share(stage, wanted.0) > self.share(stage, self.setting());
         let why = match self.facts.ramp {
+            // Whoever resumes it should find what was halted.
+            _ if self.facts.halted && raises => {
+                "it is halted: a setting that raises exposure waits until somebody resumes it"
+            }
             Some(RampFact::Moving) => {
                 "its ramp is running, and the setting is the ramp's: left alone"
             }
@@ -168,36 +175,87 @@ impl Standing<'_> {
                 .or_else(|| self.before_promotion(goal, to))
                 .or(Some(RolloutStep::Promote(to)));
         }
-        self.cohorts(&goal.treated_or(&self.now.treated()))
-            .or_else(|| self.set(goal.setting.map(|it| it.0)))
+        let setting = goal.setting.map(|it| it.0);
+        // Between the two, a key that is treated apart no more has the smaller share.
+        self.set(setting.filter(|setting| self.is_lower(stage, *setting)))
+            .or_else(|| self.cohorts(&goal.treated_or(&self.now.treated())))
+            .or_else(|| self.set(setting))
             .or_else(|| self.ramp(goal))
             .or_else(|| self.mirror(goal, false))
     }
 
-    fn before_promotion(&self, goal: &DeclaredRollout, to: Stage) -> Option<RolloutStep> {
+    /// The next change on the way to a goal that only lets fewer keys through, whatever cohorts bring
+    /// then. A demotion is none: it is brought about at once.
+    pub(super) fn lower(&self, goal: &DeclaredRollout) -> Option<RolloutStep> {
+        let (now, stage) = (self.stage(), goal.stage.unwrap_or(self.stage()));
+        if stage < now || stage == Stage::Mandatory || self.setting() == Setting::Off {
+            return None;
+        }
+        let setting = match stage == now {
+            true => goal.setting.map(|it| it.0),
+            false => self.ceiling(goal, now.next()?),
+        };
+        self.cohorts(&self.narrow(goal))
+            .or_else(|| self.set(setting.filter(|setting| self.is_lower(now, *setting))))
+    }
+
+    /// Whether fewer keys take the new path at a stage by a setting than by the one that is.
+    fn is_lower(&self, stage: Stage, setting: Setting) -> bool {
+        // Off is for included keys too.
+        let rank = |setting| (self.share(stage, setting), setting != Setting::Off);
+        rank(setting) < rank(self.setting())
+    }
+
+    /// The keys that both now and then are let through by their names.
+    fn narrow(&self, goal: &DeclaredRollout) -> Treated {
         let (has, wanted) = (self.now.treated(), goal.treated_or(&self.now.treated()));
+        let include_cohorts: BTreeSet<Name> = has
+            .include_cohorts
+            .intersection(&wanted.include_cohorts)
+            .cloned()
+            .collect();
+        let exclude_cohorts: BTreeSet<Name> = has
+            .exclude_cohorts
+            .union(&wanted.exclude_cohorts)
+            .cloned()
+            .collect();
+        let included = |of: &Treated| -> BTreeSet<String> {
+            let brought = self.brought(&of.include_cohorts);
+            of.include.union(&brought).cloned().collect()
+        };
+        // Keys that a cohort brings are not named besides it.
+        let mut include: BTreeSet<String> = included(&has)
+            .intersection(&included(&wanted))
+            .cloned()
+            .collect();
+        let mut exclude: BTreeSet<String> = has.exclude.union(&wanted.exclude).cloned().collect();
+        let (brings, bars) = (
+            self.brought(&include_cohorts),
+            self.brought(&exclude_cohorts),
+        );
+        include.retain(|key| !brings.contains(key));
+        exclude.retain(|key| !bars.contains(key));
+        Treated {
+            include,
+            exclude,
+            include_cohorts,
+            exclude_cohorts,
+        }
+    }
+
+    fn brought(&self, names: &BTreeSet<Name>) -> BTreeSet<String> {
+        let cohorts = names.iter().filter_map(|name| self.cohorts.get(name));
+        let keys = cohorts.filter_map(|cohort| cohort.keys.as_ref());
+        keys.flatten().cloned().collect()
+    }
+
+    fn before_promotion(&self, goal: &DeclaredRollout, to: Stage) -> Option<RolloutStep> {
         if to == Stage::Mandatory {
             return self
-                .cohorts(&wanted)
+                .cohorts(&goal.treated_or(&self.now.treated()))
                 .or_else(|| self.set(goal.setting.map(|it| it.0)));
         }
-        let both =
-            |a: &BTreeSet<String>, b: &BTreeSet<String>| a.intersection(b).cloned().collect();
-        let narrow = Treated {
-            include: both(&has.include, &wanted.include),
-            exclude: has.exclude.union(&wanted.exclude).cloned().collect(),
-            include_cohorts: has
-                .include_cohorts
-                .intersection(&wanted.include_cohorts)
-                .cloned()
-                .collect(),
-            exclude_cohorts: has
-                .exclude_cohorts
-                .union(&wanted.exclude_cohorts)
-                .cloned()
-                .collect(),
-        };
-        self.cohorts(&narrow)
+        self.cohorts(&self.narrow(goal))
             .or_else(|| self.set(self.ceiling(goal, to)))
     }
 
@@ -214,7 +272,7 @@ impl Standing<'_> {
             None if ramps && untested => nothing,
             _ => return None,
         };
-        (self.share(to, ceiling) < self.share(to, self.setting())).then_some(ceiling)
+        self.is_lower(to, ceiling).then_some(ceiling)
     }
 
     fn ramp(&self, goal: &DeclaredRollout) -> Option<RolloutStep> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use switchover::RouteKey;
 
 use crate::domain::declared::plan::section;
-use crate::domain::declared::{Allowed, Declared, DeclaredRoute, Thing, Whole};
+use crate::domain::declared::{Allowed, Declared, DeclaredRoute, Part, Thing, Whole};
 use crate::domain::environment::EnvironmentKey;
 
 /// What no change makes true.
@@ -78,24 +78,31 @@ fn check_route(
     }
 }
 
-/// All that a declaration speaks of, in the order in which it is brought about: demotions before
-/// what raises exposure, and each route after those that it requires.
-pub(super) fn things(whole: &Whole, declared: &Declared, allowed: Allowed) -> Vec<Thing> {
+/// All that a declaration speaks of, in the order in which it is brought about: demotions, and what
+/// else lets fewer keys through, before what raises exposure, and each route after those that it
+/// requires.
+pub(super) fn things(whole: &Whole, declared: &Declared, allowed: Allowed) -> Vec<(Part, Thing)> {
+    let entire = |thing| (Part::Whole, thing);
     let environments = environments_in_order(whole, declared);
     let routes = routes_in_order(whole, declared);
     let named = declared.environments.iter().flatten();
     let mut named: Vec<_> = named.collect();
     named.sort_by_key(|(_, environment)| environment.position);
-    let mut things: Vec<Thing> = named
+    let mut things: Vec<(Part, Thing)> = named
         .into_iter()
-        .map(|(key, _)| Thing::Environment(key.clone()))
+        .map(|(key, _)| entire(Thing::Environment(key.clone())))
         .collect();
     let policies = declared.policies.iter().flat_map(BTreeMap::keys);
-    things.extend(policies.cloned().map(Thing::Policy));
+    things.extend(policies.cloned().map(Thing::Policy).map(entire));
+    // A new cohort is in no rollout yet.
     let cohorts = declared.cohorts.iter().flat_map(BTreeMap::keys);
-    things.extend(cohorts.cloned().map(Thing::Cohort));
+    let cohorts = cohorts.map(|name| match whole.cohorts.contains_key(name) {
+        true => (Part::Lower, Thing::Cohort(name.clone())),
+        false => entire(Thing::Cohort(name.clone())),
+    });
+    things.extend(cohorts);
     let groups = declared.ramp_groups.iter().flat_map(BTreeMap::keys);
-    things.extend(groups.cloned().map(Thing::RampGroup));
+    things.extend(groups.cloned().map(Thing::RampGroup).map(entire));
     let of = |route: &RouteKey| {
         let wanted = section(&declared.routes, route).map(|route| &route.rollouts);
         let places = environments.iter();
@@ -109,22 +116,32 @@ pub(super) fn things(whole: &Whole, declared: &Declared, allowed: Allowed) -> Ve
     for route in routes.iter().rev() {
         for environment in of(route).into_iter().rev() {
             if is_demotion(whole, declared, route, &environment) {
-                things.push(Thing::Rollout(route.clone(), environment.clone()));
+                let rollout = Thing::Rollout(route.clone(), environment.clone());
+                things.push(entire(rollout));
                 demoted.insert((route.clone(), environment));
             }
         }
     }
+    let others = |route: &RouteKey| {
+        let places = of(route).into_iter().map(|place| (route.clone(), place));
+        let others = places.filter(|place| !demoted.contains(place));
+        others
+            .map(|(route, place)| Thing::Rollout(route, place))
+            .collect::<Vec<_>>()
+    };
     for route in &routes {
-        things.push(Thing::Route(route.clone()));
-        for environment in of(route) {
-            if !demoted.contains(&(route.clone(), environment.clone())) {
-                things.push(Thing::Rollout(route.clone(), environment));
-            }
-        }
-        things.push(Thing::Retirement(route.clone()));
+        things.extend(others(route).into_iter().map(|it| (Part::Lower, it)));
+    }
+    let known = declared.cohorts.iter().flat_map(BTreeMap::keys);
+    let known = known.filter(|name| whole.cohorts.contains_key(*name));
+    things.extend(known.cloned().map(Thing::Cohort).map(entire));
+    for route in &routes {
+        things.push(entire(Thing::Route(route.clone())));
+        things.extend(others(route).into_iter().map(entire));
+        things.push(entire(Thing::Retirement(route.clone())));
     }
     if allowed.prune {
-        things.extend(pruned(whole, declared));
+        things.extend(pruned(whole, declared).into_iter().map(entire));
     }
     things
 }
@@ -157,9 +174,19 @@ fn pruned(whole: &Whole, declared: &Declared) -> Vec<Thing> {
 }
 
 /// What has to be done before a thing, in the plan or not.
-pub(super) fn needs(whole: &Whole, declared: &Declared, thing: &Thing) -> BTreeSet<Thing> {
+pub(super) fn needs(
+    whole: &Whole,
+    declared: &Declared,
+    part: Part,
+    thing: &Thing,
+) -> BTreeSet<Thing> {
     let mut needs = BTreeSet::new();
+    if part == Part::Lower {
+        return needs;
+    }
     match thing {
+        // Those that let fewer keys through: of the others nothing has been tried yet.
+        Thing::Cohort(name) => needs.extend(declared.rollouts_with(whole, name)),
         Thing::Route(key) => {
             let Some(wanted) = section(&declared.routes, key) else {
                 return needs;

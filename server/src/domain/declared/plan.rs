@@ -12,7 +12,8 @@ use crate::domain::declared::order::{check, needs, things};
 use crate::domain::declared::thing::Thing;
 use crate::domain::declared::whole::is_ready;
 use crate::domain::declared::{
-    Declared, DeclaredEnvironment, DeclaredRollout, DeclaredRoute, Facts, FieldChange, Step, Whole,
+    Declared, DeclaredEnvironment, DeclaredRollout, DeclaredRoute, Facts, FieldChange, Part, Step,
+    Whole,
 };
 use crate::domain::environment::EnvironmentKey;
 
@@ -31,6 +32,9 @@ pub enum Verb {
 pub struct Item {
     /// Which.
     pub thing: Thing,
+    /// How much of it: a thing may be lowered first, and come again.
+    #[serde(skip)]
+    pub part: Part,
     /// What is to happen to it.
     pub verb: Verb,
     /// The fields that differ.
@@ -81,15 +85,16 @@ impl Plan {
         let mut plan = Plan::default();
         let mut after = whole.clone();
         let things = things(whole, declared, allowed);
-        for thing in &things {
-            if let Some(item) = declared.item(whole, &mut after, thing, allowed) {
-                plan.items.push(item);
+        for (part, thing) in &things {
+            let item = declared.item(whole, &mut after, (*part, thing), allowed);
+            plan.items.extend(item);
+            if *part == Part::Whole {
+                plan.notes.extend(declared.left_alone(&after, thing));
             }
-            plan.notes.extend(declared.left_alone(&after, thing));
         }
         let planned: BTreeSet<Thing> = plan.items.iter().map(|item| item.thing.clone()).collect();
         for item in &mut plan.items {
-            item.needs = needs(whole, declared, &item.thing);
+            item.needs = needs(whole, declared, item.part, &item.thing);
             item.needs
                 .retain(|need| planned.contains(need) && *need != item.thing);
         }
@@ -98,10 +103,18 @@ impl Plan {
 }
 
 impl Declared {
-    /// The next change that takes a thing nearer to what is declared; `None` when it is there, or as
-    /// near as a declaration takes it.
+    /// The next change that takes a part of a thing nearer to what is declared; `None` when it is there,
+    /// or as near as a declaration takes it.
     #[must_use]
-    pub fn next(&self, whole: &Whole, thing: &Thing, allowed: Allowed) -> Option<Step> {
+    pub fn next(
+        &self,
+        whole: &Whole,
+        (part, thing): (Part, &Thing),
+        allowed: Allowed,
+    ) -> Option<Step> {
+        if part == Part::Lower {
+            return self.lower(whole, thing);
+        }
         match thing {
             Thing::Environment(key) => self.next_environment(whole, key),
             Thing::Policy(name) => match section(&self.policies, name) {
@@ -176,7 +189,7 @@ impl Declared {
 
     /// What of a rollout's wish can be brought about. `None` when nothing is wanted of it, or it is
     /// not there, or its route is retired.
-    fn goal<'a>(
+    pub(super) fn goal<'a>(
         &self,
         whole: &'a Whole,
         route: &RouteKey,
@@ -193,6 +206,7 @@ impl Declared {
             now,
             facts,
             kind: whole.kind(environment),
+            cohorts: &whole.cohorts,
         };
         let goal = standing.goal(&self.settled(whole, now, wanted));
         Some((standing, goal))
@@ -237,13 +251,21 @@ impl Declared {
         &self,
         whole: &Whole,
         after: &mut Whole,
-        thing: &Thing,
+        (part, thing): (Part, &Thing),
         allowed: Allowed,
     ) -> Option<Item> {
-        let held_back = self.held_back(whole, thing, allowed);
-        let fields = self.changes(whole, after, thing);
+        let is_lower = part == Part::Lower;
+        if is_lower && self.next(after, (part, thing), allowed).is_none() {
+            return None;
+        }
+        let had = is_lower.then(|| state(after, thing));
+        let held_back = match part {
+            Part::Lower => None,
+            Part::Whole => self.held_back(whole, thing, allowed),
+        };
+        let mut fields = self.changes(whole, after, thing);
         let mut steps = Vec::new();
-        while let Some(step) = self.next(after, thing, allowed) {
+        while let Some(step) = self.next(after, (part, thing), allowed) {
             let text = step.to_string();
             // A model that stands still would go on for ever.
             if steps.last() == Some(&text) {
@@ -255,8 +277,12 @@ impl Declared {
         if steps.is_empty() && held_back.is_none() {
             return None;
         }
+        if let Some(had) = had {
+            fields = differences(&had, &state(after, thing));
+        }
         Some(Item {
             thing: thing.clone(),
+            part,
             verb: self.verb(whole, thing),
             fields,
             steps,
@@ -301,7 +327,7 @@ impl Declared {
                 let now = whole.policies.get(name).or(whole.built_in.get(name));
                 changed(now, section(&self.policies, name))
             }
-            Thing::Cohort(name) => changed(whole.cohorts.get(name), section(&self.cohorts, name)),
+            Thing::Cohort(name) => changed(after.cohorts.get(name), section(&self.cohorts, name)),
             Thing::RampGroup(name) => changed(
                 whole.ramp_groups.get(name),
                 section(&self.ramp_groups, name),
@@ -352,7 +378,7 @@ impl Declared {
         (!fields.is_empty()).then(|| Step::ChangeEnvironment(key.clone(), fields))
     }
 
-    fn next_cohort(&self, whole: &Whole, name: &Name, allowed: Allowed) -> Option<Step> {
+    pub(super) fn next_cohort(&self, whole: &Whole, name: &Name, allowed: Allowed) -> Option<Step> {
         let now = whole.cohorts.get(name);
         let Some(wanted) = section(&self.cohorts, name) else {
             return (allowed.prune && now.is_some()).then(|| Step::RemoveCohort(name.clone()));
@@ -405,9 +431,23 @@ fn changed<T: Serialize>(now: Option<&T>, wanted: Option<&T>) -> Vec<FieldChange
     }
 }
 
-fn facts(whole: &Whole, route: &RouteKey, environment: &EnvironmentKey) -> Facts {
+pub(super) fn facts(whole: &Whole, route: &RouteKey, environment: &EnvironmentKey) -> Facts {
     let of = (route.clone(), environment.clone());
     whole.facts.get(&of).cloned().unwrap_or_default()
+}
+
+/// What can be lowered, as it is.
+fn state(whole: &Whole, thing: &Thing) -> serde_json::Value {
+    let value = match thing {
+        Thing::Cohort(name) => serde_json::to_value(whole.cohorts.get(name)),
+        Thing::Rollout(route, environment) => {
+            let route = whole.routes.get(route);
+            serde_json::to_value(route.and_then(|route| route.rollouts.get(environment)))
+        }
+        _ => return serde_json::Value::Null,
+    };
+    // Declarations always serialise.
+    value.unwrap_or_default()
 }
 
 impl DeclaredEnvironment {

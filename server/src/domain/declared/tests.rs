@@ -1,5 +1,6 @@
 //! Reading, comparing and planning, by tables and by chance.
 
+mod lower;
 mod model;
 
 use proptest::prelude::*;
@@ -381,6 +382,15 @@ fn what_runs_by_itself_or_was_an_emergency_is_left_alone() {
                 ..Facts::default()
             },
             low,
+            false,
+            "until somebody resumes it",
+        ),
+        (
+            Facts {
+                halted: true,
+                ..Facts::default()
+            },
+            high,
             true,
             "halted",
         ),

@@ -1,4 +1,4 @@
-//! Flags of LaunchDarkly: what `GET /api/v2/flags/{project}` answers, or one flag of it.
+//! Flags of LaunchDarkly: what `GET /api/v2/flags/{project}` answers, page by page, or one flag of it.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::domain::declared::{Unreadable, from_yaml};
+use crate::domain::moving::pages::{Links, Pages};
 use crate::domain::moving::{Flag, Place, Share};
 
 /// The stages of a migration flag at which the new side decides.
@@ -14,8 +15,13 @@ const NEW_DECIDES: [&str; 3] = ["live", "rampdown", "complete"];
 const BOTH_RUN: [&str; 4] = ["dualwrite", "shadow", "live", "rampdown"];
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Answer {
     items: Vec<Item>,
+    #[serde(default)]
+    total_count: Option<usize>,
+    #[serde(default, rename = "_links")]
+    links: Option<Links>,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +79,9 @@ struct Environment {
     off_variation: Option<usize>,
     #[serde(default)]
     prerequisites: Vec<Prerequisite>,
+    /// What there is in place of the rest, when nobody asks for the rest.
+    #[serde(default, rename = "_summary")]
+    summary: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -118,21 +127,20 @@ struct Prerequisite {
     variation: usize,
 }
 
-/// Reads an answer of the interface.
-pub(super) fn read(text: &str) -> Result<Vec<Flag>, Unreadable> {
-    let is_list = from_yaml::<Value>(text)?.get("items").is_some();
-    let items = if is_list {
-        from_yaml::<Answer>(text).map(|answer| answer.items)
-    } else {
-        from_yaml::<Item>(text).map(|item| vec![item])
-    };
-    let items = items.map_err(|mut why| {
-        why.detail = format!(
-            "it is not what GET /api/v2/flags/PROJECT of LaunchDarkly answers: {}",
-            why.detail
-        );
-        why
-    })?;
+/// Reads answers of the interface. Pages belong together, and none may be missing.
+pub(super) fn read(files: &[(String, String)]) -> Result<Vec<Flag>, (String, Unreadable)> {
+    let mut pages = Pages::default();
+    let mut items = Vec::new();
+    for (name, text) in files {
+        let answer = answer(text)
+            .and_then(|answer| is_told(&answer.items).map(|()| answer))
+            .map_err(|why| (name.clone(), why))?;
+        let links = answer.links.unwrap_or_default();
+        let keys = answer.items.iter().map(|item| item.key.as_str());
+        pages.add(name, (&links, answer.total_count), keys);
+        items.extend(answer.items);
+    }
+    pages.check()?;
     let known: Known = items
         .iter()
         .filter_map(|item| Some((item.key.clone(), sides(item)?.new)))
@@ -140,16 +148,60 @@ pub(super) fn read(text: &str) -> Result<Vec<Flag>, Unreadable> {
     Ok(items.into_iter().map(|item| flag(item, &known)).collect())
 }
 
+fn answer(text: &str) -> Result<Answer, Unreadable> {
+    let is_list = from_yaml::<Value>(text)?.get("items").is_some();
+    let answer = if is_list {
+        from_yaml::<Answer>(text)
+    } else {
+        from_yaml::<Item>(text).map(|item| Answer {
+            items: vec![item],
+            total_count: None,
+            links: None,
+        })
+    };
+    answer.map_err(|mut why| {
+        why.detail = format!(
+            "it is not what GET /api/v2/flags/PROJECT of LaunchDarkly answers: {}",
+            why.detail
+        );
+        why
+    })
+}
+
+/// Refuses a summary: it says that a flag is on, and not for whom.
+fn is_told(items: &[Item]) -> Result<(), Unreadable> {
+    for item in items {
+        for (key, environment) in &item.environments {
+            let is_short = environment.on || environment.summary.is_some();
+            if is_short && environment.fallthrough.is_none() {
+                return Err(Unreadable {
+                    place: None,
+                    detail: format!(
+                        "`{}` in `{key}`: for whom it is on is not said: the answer was fetched without \
+                         summary=0. Ask again: GET /api/v2/flags/PROJECT?summary=0&limit=100",
+                        item.key
+                    ),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Which variations of each flag mean the new path.
 type Known = BTreeMap<String, Vec<bool>>;
 
 fn flag(item: Item, known: &Known) -> Flag {
     let Some(sides) = sides(&item) else {
+        let left_out = match item.variations.len() {
+            2 => "its two variations are not true and false, and which of them is the new path is not \
+                  known: add a route by hand"
+                .to_owned(),
+            1 => "it has 1 variation, and a route has two paths".to_owned(),
+            more => format!("it has {more} variations, and a route has two paths"),
+        };
         return Flag {
-            left_out: Some(format!(
-                "it has {} variations, and a route has two paths",
-                item.variations.len()
-            )),
+            left_out: Some(left_out),
             name: item.key,
             ..Flag::default()
         };
@@ -171,6 +223,11 @@ fn flag(item: Item, known: &Known) -> Flag {
     }
     if !item.tags.is_empty() {
         flag.labels.insert("tags".to_owned(), item.tags.join(", "));
+    }
+    if item.environments.is_empty() {
+        let detail = "the answer names no environment, so where it is on is not known: ask for it with \
+                      env=ENVIRONMENT beside summary=0";
+        flag.lose("state", detail);
     }
     for (key, environment) in item.environments {
         let place = place(&mut flag, &environment, &sides, known);

@@ -1,6 +1,7 @@
 //! What flags of other systems become.
 
 mod gitlab;
+mod pages;
 
 use proptest::prelude::*;
 use switchover::{EnvironmentKind, Setting};
@@ -198,6 +199,7 @@ fn prerequisites_become_requirements_or_nobody_is_let_through() {
         );
         says(&moved, "b dev prerequisites", "only be required to be new");
         says(&moved, "b * exposure", "nobody takes the new path");
+        says(&moved, "a * state", "env=ENVIRONMENT");
     }
 }
 

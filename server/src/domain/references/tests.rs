@@ -44,6 +44,9 @@ fn a_route_is_gone_where_every_repository_was_scanned_since_and_has_none() {
     insta::assert_snapshot!(said(&[of_route(101, None)]), @"the last scan of group/project did not look for it: run `switchover refs --post` there");
     assert_eq!(said(&[of_route(100, Some(0))]), "");
     insta::assert_snapshot!(said(&[of_route(99, Some(0))]), @"group/project was scanned last at 2026-01-05 08:01:39Z, and the route has been as it is since 2026-01-05 08:01:40Z: run `switchover refs --post` there, or forget the repository if it is gone");
+    let mut blind = of_route(101, Some(0));
+    blind.scan.files = 0;
+    insta::assert_snapshot!(said(&[blind]), @"the last scan of group/project searched no file: run `switchover refs --post` there");
     // One that is not clean is enough.
     let both = [of_route(101, Some(0)), of_route(101, Some(1))];
     assert_eq!(lacking(since, &both).len(), 1);
@@ -56,6 +59,59 @@ fn a_later_scan_is_not_replaced() {
     assert!(check_replaces(&scan("a", 7), &scan("a", 7)).is_ok());
     assert!(check_replaces(&scan("a", 8), &scan("a", 7)).is_ok());
     assert!(check_replaces(&scan("a", 6), &scan("a", 7)).is_err());
+}
+
+#[test]
+fn a_scan_began_when_it_says_unless_its_clock_is_a_little_ahead() {
+    for (said, began_at) in [
+        (None, 0),
+        (Some(-3600), -3600),
+        (Some(0), 0),
+        (Some(1), 0),
+        (Some(60), 0),
+        (Some(61), 61),
+    ] {
+        assert_eq!(began(said.map(at), at(0)), at(began_at), "{said:?}");
+    }
+    assert!(check(&scan("a", 61), at(0)).is_err(), "that is the future");
+}
+
+#[test]
+fn what_is_counted_is_bounded_and_holds_all_places() {
+    let of = |count: u64, places: u64| {
+        let mut uses = of_route(0, Some(places)).uses.unwrap();
+        uses.count = count;
+        let checked = check_uses(&"count_commits".parse().unwrap(), &uses);
+        checked.map_err(|error| error.field)
+    };
+    for (count, places) in [(0, 0), (1, 0), (1, 1), (30, 20), (MOST_COUNTED, 1)] {
+        assert_eq!(of(count, places), Ok(()), "{count} {places}");
+    }
+    for (count, places) in [
+        (0, 1),
+        (1, 2),
+        (19, 20),
+        (MOST_COUNTED + 1, 0),
+        (u64::MAX, 1),
+    ] {
+        assert_eq!(
+            of(count, places),
+            Err("routes".to_owned()),
+            "{count} {places}"
+        );
+    }
+    for (files, is_right) in [
+        (0, false),
+        (1, true),
+        (MOST_COUNTED, true),
+        (u64::MAX, false),
+    ] {
+        let scan = Scan {
+            files,
+            ..scan("a", 0)
+        };
+        assert_eq!(check(&scan, at(0)).is_ok(), is_right, "{files}");
+    }
 }
 
 #[test]
@@ -96,6 +152,10 @@ fn what_cannot_be_is_refused() {
         },
         Place {
             line: 0,
+            ..place.clone()
+        },
+        Place {
+            line: u64::MAX,
             ..place.clone()
         },
         Place { column: 0, ..place },

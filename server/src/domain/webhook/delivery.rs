@@ -50,6 +50,9 @@ pub struct Delivery {
     pub due_at: Option<DateTime<Utc>>,
     /// Failed attempts since it was last ordered.
     pub tries: u32,
+    /// Rises with each attempt and each order: what an attempt came to counts only in the turn that it
+    /// was made in.
+    pub turn: u32,
     /// The latest attempts, oldest first.
     pub attempts: Vec<Attempt>,
     /// Who had it sent, where it was not by itself.
@@ -132,6 +135,7 @@ impl Delivery {
     /// Takes an attempt down and says what follows. `jitter` is random.
     pub fn take(&mut self, outcome: Outcome, jitter: u16, now: DateTime<Utc>) -> Verdict {
         let status = outcome.attempt.status;
+        self.turn = self.turn.saturating_add(1);
         self.attempts.push(outcome.attempt);
         let surplus = self.attempts.len().saturating_sub(MOST_ATTEMPTS_KEPT);
         self.attempts.drain(..surplus);
@@ -165,6 +169,7 @@ impl Delivery {
         self.state = DeliveryState::Pending;
         self.due_at = Some(now);
         self.tries = 0;
+        self.turn = self.turn.saturating_add(1);
         self.ordered_by = Some(by.to_owned());
     }
 
@@ -185,7 +190,7 @@ fn next(wait: i64, retry_after: Option<u64>, jitter: u16) -> Duration {
     Duration::milliseconds((wait_ms + off).max(asked))
 }
 
-/// The beginning of an answer, as text that neither controls a terminal nor turns the direction of
+/// The beginning of an answer, or of what is said about one, as text that neither controls a terminal nor turns the direction of
 /// writing.
 #[must_use]
 pub fn clean(answer: &[u8]) -> String {

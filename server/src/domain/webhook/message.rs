@@ -63,6 +63,7 @@ pub fn told(webhook: &Webhook, id: String, told: Told<'_>, now: DateTime<Utc>) -
         state: DeliveryState::Pending,
         due_at: Some(now),
         tries: 0,
+        turn: 0,
         attempts: Vec::new(),
         ordered_by: None,
     }
@@ -86,6 +87,7 @@ pub fn ping(webhook: &Webhook, id: String, by: &str, now: DateTime<Utc>) -> Deli
         state: DeliveryState::Pending,
         due_at: Some(now),
         tries: 0,
+        turn: 0,
         attempts: Vec::new(),
         ordered_by: Some(by.to_owned()),
     }

@@ -32,7 +32,7 @@ fn webhook(events: &[&str], environments: &[&str], owners: &[&str]) -> Webhook {
     Webhook {
         id: "hook".to_owned(),
         name: "room".to_owned(),
-        url: ReceiverUrl::new("https://example.com/T0/secret?key=1".to_owned()),
+        url: ReceiverUrl::new("https://example.com/T0/secret?key=1".to_owned()).shown(),
         events: events.iter().map(|name| name.parse().unwrap()).collect(),
         environments: environments
             .iter()
@@ -240,6 +240,19 @@ fn attempts_end_in_delivered_given_up_or_gone() {
     assert_eq!(delivery.attempts.len(), MOST_ATTEMPTS_KEPT);
 }
 
+/// Turns tell attempts apart that were made of one message.
+#[test]
+fn each_attempt_and_each_order_is_another_turn() {
+    let mut delivery = sent(&entry("halt"));
+    let mut turns = BTreeSet::from([delivery.turn]);
+    for status in [Some(500), None, Some(204), Some(410)] {
+        delivery.take(outcome(status, None), 0, start());
+        assert!(turns.insert(delivery.turn), "{status:?}");
+        delivery.order("ann", start());
+        assert!(turns.insert(delivery.turn), "{status:?}");
+    }
+}
+
 proptest! {
     /// The wait is never off by more than a fifth, and never shorter than asked for, within a day.
     #[test]
@@ -292,7 +305,9 @@ fn the_secret_before_holds_until_its_end() {
 fn what_is_logged_or_shown_holds_no_secret() {
     let hook = webhook(&[], &[], &[]);
     let secrets = Secrets::first(Secret::new("whsec_hidden".to_owned()));
-    let said = format!("{hook:?} {} {secrets:?}", hook.record());
+    let url = ReceiverUrl::new("https://example.com/T0/secret?key=1".to_owned());
+    let kept = serde_json::to_string(&hook).unwrap();
+    let said = format!("{hook:?} {} {secrets:?} {url:?} {kept}", hook.record());
     assert!(
         !said.contains("hidden") && !said.contains("T0") && !said.contains("key=1"),
         "{said}"
@@ -304,6 +319,8 @@ fn what_is_logged_or_shown_holds_no_secret() {
         ("https://example.com?key=1", "https://example.com/…"),
         ("http://10.0.0.1:90/h", "http://10.0.0.1:90/…"),
     ] {
-        assert_eq!(ReceiverUrl::new(whole.to_owned()).to_string(), shown);
+        let url = ReceiverUrl::new(whole.to_owned());
+        assert_eq!(url.shown().to_string(), shown);
+        assert_eq!(url.whole(), whole);
     }
 }

@@ -51,6 +51,12 @@ impl CorsOrigins {
         let found = origins.find(|known| *known == ANY || *known == origin)?;
         Some(found.clone())
     }
+
+    /// Whether pages of different origins are told different things: then a cache must keep the answers
+    /// apart, also those to pages that may not and to clients that are no pages.
+    fn differ(&self) -> bool {
+        self.0.iter().any(|known| *known != ANY)
+    }
 }
 
 fn parse(origin: &str) -> Result<HeaderValue, String> {
@@ -77,11 +83,14 @@ pub(crate) async fn cors(
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let origin = request.headers().get(ORIGIN);
     let app = request.app_data::<Data<Arc<App>>>();
-    let Some(allowed) = app
+    let origins = app.map(|app| &app.front.cors_origins);
+    let varies = origins.is_some_and(CorsOrigins::differ);
+    let allowed = origins
         .zip(origin)
-        .and_then(|(app, origin)| app.front.cors_origins.allowed(origin))
-    else {
-        let response = next.call(request).await?;
+        .and_then(|(origins, origin)| origins.allowed(origin));
+    let Some(allowed) = allowed else {
+        let mut response = next.call(request).await?;
+        vary(response.headers_mut(), varies);
         return Ok(response.map_into_left_body());
     };
     let is_preflight = request.method() == Method::OPTIONS
@@ -91,6 +100,7 @@ pub(crate) async fn cors(
     if is_preflight {
         let mut response = HttpResponse::NoContent().finish();
         let headers = response.headers_mut();
+        vary(headers, varies);
         allow(headers, allowed);
         for (name, value) in PREFLIGHT {
             headers.insert(name, HeaderValue::from_static(value));
@@ -98,16 +108,20 @@ pub(crate) async fn cors(
         return Ok(request.into_response(response).map_into_right_body());
     }
     let mut response = next.call(request).await?;
+    vary(response.headers_mut(), varies);
     allow(response.headers_mut(), allowed);
     Ok(response.map_into_left_body())
 }
 
-fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
-    if origin != ANY {
+fn vary(headers: &mut HeaderMap, varies: bool) {
+    if varies {
         headers.append(VARY, HeaderValue::from_static("Origin"));
     }
+}
+
+fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    let shown = HeaderValue::from_static("ETag, Retry-After");
+    let shown = HeaderValue::from_static("ETag, Retry-After, Switchover-Stale");
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, shown);
 }
 

@@ -8,6 +8,7 @@ mod bulk;
 mod cors;
 mod refused;
 mod request;
+mod room;
 mod single;
 mod streams;
 
@@ -16,5 +17,6 @@ pub use cors::CorsOrigins;
 pub(crate) use bulk::*;
 pub(crate) use cors::cors;
 pub(crate) use refused::EvaluationFailure;
+pub(crate) use room::Listeners;
 pub(crate) use single::*;
 pub(crate) use streams::*;

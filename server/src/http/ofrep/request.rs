@@ -218,16 +218,7 @@ mod tests {
             let body = format!(r#"{{"context":{context}}}"#);
             assert!(read(&body).unwrap_err().contains("context"), "{body}");
         }
-        for body in [
-            "1",
-            "null",
-            "[]",
-            "[{}]",
-            "{",
-            r#"{"context":}"#,
-            "{}x",
-            "{'a':1}",
-        ] {
+        for body in ["1", "[]", "[{}]", "{", r#"{"context":}"#, "{}x", "{'a':1}"] {
             assert!(read(body).unwrap_err().contains("the body"), "{body}");
         }
         let plain = key_of(b"{}", &HeaderMap::new()).unwrap_err();

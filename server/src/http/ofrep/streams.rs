@@ -1,7 +1,6 @@
 //! Where clients hear that something has changed: nothing more is told, they ask for all flags again.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, get};
@@ -10,19 +9,16 @@ use serde_json::json;
 use switchover::Version;
 
 use super::refused::Refused;
+use super::room::{Full, Place};
+use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::streams::{self, Reader, last_version};
-use crate::http::{App, Counted};
 use crate::publish::Published;
 use crate::service::{Clock, KnownKey};
 use crate::token::StreamTicket;
 
 /// After how many seconds in the background a client hangs up.
 pub(super) const IDLE_SECONDS: u32 = 120;
-
-/// The most of these streams on one node. Pages are public, and so are their keys: SDKs always find room
-/// beside them.
-const MOST_LISTENERS: usize = 10_000;
 
 const TICKET: &str = "ticket";
 
@@ -58,13 +54,15 @@ pub(crate) async fn stream(
     let environment = access.environment_of_id(&ticket.key).ok_or_else(|| {
         Refused::unauthenticated("the SDK key of this ticket is revoked: use another")
     })?;
-    let counted = Counted::one(&app.listeners);
-    if app.listeners.load(Ordering::Relaxed) > MOST_LISTENERS {
-        let full = "this node has as many listeners as it takes";
-        return Err(Problem::unavailable(full, 30).into());
-    }
+    let place = app.listeners.enter(&ticket.key).map_err(|full| {
+        let why = match full {
+            Full::Node => "this node has as many listeners as it takes",
+            Full::Key => "this node has as many listeners with this SDK key as it takes",
+        };
+        Problem::unavailable(why, 30)
+    })?;
     let listener = Listener {
-        _counted: counted,
+        _place: place,
         ticket,
         at: last_version(&request),
         clock: app.services.clock(),
@@ -80,7 +78,7 @@ fn ticket(app: &App, query: &str) -> Option<StreamTicket> {
 
 /// A client that listens, and the version that it was told of.
 struct Listener {
-    _counted: Counted,
+    _place: Place,
     ticket: StreamTicket,
     at: Option<Version>,
     clock: Clock,

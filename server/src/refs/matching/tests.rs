@@ -36,6 +36,23 @@ fn check(syntax: Syntax, cases: &[(&str, &[&str])]) {
 }
 
 #[test]
+fn a_key_counts_as_openfeature_asks_for_its_path() {
+    let plain: [(&str, &[&str]); 5] = [
+        (
+            "client.getStringValue('count_commits.path', 'old')",
+            &["1:24 count_commits"],
+        ),
+        ("\"count_commits.path\"", &["1:2 count_commits"]),
+        ("\"count_commits.paths\"", &[]),
+        ("\"count_commits.path.x\"", &[]),
+        ("count_commits.path", &[]),
+    ];
+    check(Syntax::Plain, &plain);
+    let yaml: [(&str, &[&str]); 1] = [("count_commits.path: old", &["1:1 count_commits"])];
+    check(Syntax::Yaml, &yaml);
+}
+
+#[test]
 fn a_flag_counts_as_a_whole_word_wherever_it_stands() {
     check(
         Syntax::Plain,

@@ -34,7 +34,7 @@ const MOST_KEPT: usize = 1_000;
 pub enum Waiting {
     /// There are none.
     Nobody,
-    /// All have read the record to its end.
+    /// All have read the record to its end, or have to take first what waits for them.
     Nothing,
     /// Some have not.
     Entries,
@@ -47,8 +47,19 @@ pub struct Sending {
     pub delivery: Delivery,
     /// Where it goes.
     pub url: ReceiverUrl,
-    /// What it is signed with; `None` when that cannot be read.
-    pub secrets: Option<Secrets>,
+    /// What it is signed with.
+    pub secrets: Secrets,
+}
+
+/// What is to be done with a message that is due.
+#[derive(Clone, Debug)]
+pub enum Outgoing {
+    /// Nothing: its webhook is sent nothing now.
+    Nothing,
+    /// Its webhook's address or secret cannot be read.
+    Unreadable,
+    /// It is sent.
+    Ready(Box<Sending>),
 }
 
 impl Services {
@@ -63,11 +74,10 @@ impl Services {
                 return Ok(Waiting::Nobody);
             }
             let head = tx.record_head()?;
-            let behind = |kept: &KeptWebhook| kept.webhook.is_active() && kept.position < head;
-            Ok(if webhooks.iter().any(behind) {
-                Waiting::Entries
-            } else {
+            Ok(if with_room(tx, webhooks, head)?.is_empty() {
                 Waiting::Nothing
+            } else {
+                Waiting::Entries
             })
         })
     }
@@ -80,14 +90,17 @@ impl Services {
         let now = self.now();
         self.store.write_quietly(|tx| {
             let head = tx.record_head()?;
-            let mut behind = tx.webhooks()?;
-            behind.retain(|kept| kept.webhook.is_active() && kept.position < head);
-            if behind.is_empty() {
+            let found = tx.webhooks()?;
+            let found = with_room(tx, found, head)?;
+            if found.is_empty() {
                 return Ok(false);
             }
-            let open = tx.deliveries_open()?;
-            let has_room = |id: &str| open.get(id).is_none_or(|open| *open < MOST_OPEN);
-            behind.retain(|kept| has_room(&kept.webhook.id));
+            // Who is being changed is read again when that is done: nothing is made for a webhook that
+            // was disabled meanwhile.
+            let ids: Vec<&str> = found.iter().map(|kept| kept.webhook.id.as_str()).collect();
+            tx.lock_webhooks(&ids)?;
+            let mut behind = tx.webhooks()?;
+            behind.retain(|kept| is_behind(kept, head) && ids.contains(&kept.webhook.id.as_str()));
             let Some(first) = behind.iter().map(|kept| kept.position).min() else {
                 return Ok(false);
             };
@@ -132,31 +145,40 @@ impl Services {
         self.store.read_first(|tx| tx.deliveries_due(now))
     }
 
-    /// What it takes to send a message; `None` when its webhook is sent nothing now.
+    /// What it takes to send a message.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub fn to_be_sent(&self, due: &DueDelivery) -> Result<Option<Sending>, StoreError> {
+    pub fn to_be_sent(&self, due: &DueDelivery) -> Result<Outgoing, StoreError> {
         let (kept, delivery) = self.store.read_first::<_, StoreError>(|tx| {
             let kept = tx.webhook(&due.webhook)?;
             Ok((kept, tx.delivery(&due.webhook, &due.delivery)?))
         })?;
         let kept = kept.filter(|kept| kept.webhook.is_active());
-        Ok(kept.zip(delivery).map(|(kept, delivery)| Sending {
-            secrets: self.open_for(&due.webhook, &kept.sealed).ok().flatten(),
-            delivery,
-            url: kept.webhook.url,
-        }))
+        let Some((kept, delivery)) = kept.zip(delivery) else {
+            return Ok(Outgoing::Nothing);
+        };
+        let secrets = self.open_for(&due.webhook, &kept.sealed).ok().flatten();
+        let url = self.open_url(&due.webhook, &kept.sealed).ok().flatten();
+        Ok(match secrets.zip(url) {
+            None => Outgoing::Unreadable,
+            Some((secrets, url)) => Outgoing::Ready(Box::new(Sending {
+                delivery,
+                url,
+                secrets,
+            })),
+        })
     }
 
     /// Takes down what an attempt came to. A receiver that says it is gone, or has failed for days, is
-    /// sent nothing more until a person says so. `jitter` is random.
+    /// sent nothing more until a person says so. It counts only in the turn that the attempt was made
+    /// in: not when the message was ordered anew, or sent by another node, meanwhile. `jitter` is random.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub fn take_outcome(
         &self,
-        (webhook, delivery): (&str, &str),
+        (webhook, delivery, turn): (&str, &str, u32),
         outcome: &Outcome,
         jitter: u16,
     ) -> Result<(), Failure> {
@@ -168,8 +190,13 @@ impl Services {
                 // Deleted meanwhile.
                 return Ok(None);
             };
+            if delivery.turn != turn {
+                return Ok(None);
+            }
+            // It was given up meanwhile when its webhook was disabled.
+            let is_over = delivery.due_at.is_none();
             let verdict = delivery.take(outcome.clone(), jitter, now);
-            if verdict == Verdict::Again && !kept.webhook.is_active() {
+            if verdict == Verdict::Again && is_over {
                 delivery.give_up();
             }
             tx.put_deliveries(&[delivery])?;
@@ -208,12 +235,13 @@ impl Services {
         }
     }
 
-    /// The secret of a webhook cannot be read any more: it waits for a new one.
+    /// The secret or the address of a webhook cannot be read any more: it waits for new ones.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub fn webhook_needs_secret(&self, webhook: &str) -> Result<(), Failure> {
-        let why = "the server's signing key has changed, and its secret cannot be read any more";
+        let why = "the server's signing key has changed, and its address or secret cannot be read any \
+                   more";
         self.stop_webhook(webhook, "webhook_needs_secret", why, |webhook, now| {
             webhook.state = WebhookState::NeedsSecret { since: now };
         })
@@ -266,6 +294,25 @@ impl Services {
         })?;
         Ok(())
     }
+}
+
+fn is_behind(kept: &KeptWebhook, head: u64) -> bool {
+    kept.webhook.is_active() && kept.position < head
+}
+
+/// Those that have not read the record to its end and can be sent more.
+fn with_room(
+    tx: &mut Tx<'_>,
+    mut webhooks: Vec<KeptWebhook>,
+    head: u64,
+) -> Result<Vec<KeptWebhook>, StoreError> {
+    webhooks.retain(|kept| is_behind(kept, head));
+    if !webhooks.is_empty() {
+        let open = tx.deliveries_open()?;
+        let has_room = |id: &str| open.get(id).is_none_or(|open| *open < MOST_OPEN);
+        webhooks.retain(|kept| has_room(&kept.webhook.id));
+    }
+    Ok(webhooks)
 }
 
 /// Moves webhooks on to a place, those together that are at one place.

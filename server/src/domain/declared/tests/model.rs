@@ -52,7 +52,7 @@ pub(super) fn walk(
 ) {
     for item in &plan.items {
         let mut steps = 0;
-        while let Some(step) = declared.next(whole, &item.thing, allowed) {
+        while let Some(step) = declared.next(whole, (item.part, &item.thing), allowed) {
             whole.make(&step);
             see(whole);
             steps += 1;
@@ -71,6 +71,40 @@ pub(super) fn share(whole: &Whole, route: &RouteKey, environment: &EnvironmentKe
     let (stage, setting) = (rollout.stage.unwrap(), rollout.setting.unwrap().0);
     let nobody = Cohort::new();
     Exposure::of(stage, kind, setting, false, &nobody, &nobody).share
+}
+
+/// How likely a key takes the new path.
+pub(super) fn level(
+    whole: &Whole,
+    route: &RouteKey,
+    environment: &EnvironmentKey,
+    key: &str,
+) -> Percent {
+    let found = whole.routes.get(route);
+    let Some(rollout) = found.and_then(|route| route.rollouts.get(environment)) else {
+        return Percent::ZERO;
+    };
+    let kind = whole.environments[environment].kind.unwrap();
+    let (stage, setting) = (rollout.stage.unwrap(), rollout.setting.unwrap().0);
+    let treated = rollout.treated();
+    let all = |own: &BTreeSet<String>, names: &BTreeSet<Name>| -> Cohort {
+        let brought = names.iter().filter_map(|name| whole.cohorts.get(name));
+        let brought = brought.flat_map(|cohort| cohort.keys.iter().flatten());
+        own.iter()
+            .chain(brought)
+            .map(|key| key.as_str().into())
+            .collect()
+    };
+    let include = all(&treated.include, &treated.include_cohorts);
+    let exclude = all(&treated.exclude, &treated.exclude_cohorts);
+    let exposure = Exposure::of(stage, kind, setting, false, &include, &exclude);
+    if exposure.exclude.contains(key) {
+        Percent::ZERO
+    } else if exposure.include.contains(key) {
+        Percent::HUNDRED
+    } else {
+        exposure.share
+    }
 }
 
 fn environments() -> BTreeMap<EnvironmentKey, DeclaredEnvironment> {
