@@ -371,13 +371,11 @@ fn place_of_url(id: &str) -> String {
 
 /// A webhook that must exist, which nobody else changes meanwhile, as the caller has seen it.
 fn locked(work: &mut Work<'_, '_>, id: &str) -> Result<KeptWebhook, Failure> {
-    let kept = work
-        .tx
-        .lock_webhook(id)?
-        .ok_or_else(|| Failure::missing("webhook", id))?;
+    let kept = work.tx.lock_webhook(id)?;
     work.refresh();
-    work.ctx.expect_tag(webhook_tag(&kept.webhook))?;
-    Ok(kept)
+    let tag = kept.as_ref().map(|kept| webhook_tag(&kept.webhook));
+    work.ctx.expect_tag_of(tag)?;
+    kept.ok_or_else(|| Failure::missing("webhook", id))
 }
 
 fn put(work: &mut Work<'_, '_>, webhook: &mut Webhook) -> Result<(), StoreError> {

@@ -60,9 +60,7 @@ impl Declared {
         route: &RouteKey,
         environment: &EnvironmentKey,
     ) -> Option<Step> {
-        if self.cohorts.is_none() {
-            return None;
-        }
+        self.cohorts.as_ref()?;
         let facts = facts(whole, route, environment);
         let (standing, goal) = self.goal(whole, route, environment, &facts)?;
         let mut named = names(standing.now).chain(names(&goal.wanted));
