@@ -17,8 +17,15 @@
 //! - *Writes that are under way while keys move.* None of them is refused: a fence is raised only when
 //!   every known process has ended what it began before the hold, and began anew by the new generation.
 //!
-//! What it does not close: the moment between a flip, or a halt, and the raise. A process that hears of
-//! it raises the fences of both stores at once; until the first one has, an older write gets in.
+//! - *A copy is under way when a halt moves its key.* It would save an older row over what is written after the
+//!   halt. So whoever hears of one raises the fences of both stores, and begins to write only then: what began
+//!   before is refused by then, or was there before.
+//!
+//! What it does not close: a store whose fence cannot be raised. A write after a halt waits for the fence of its
+//! own store for two seconds from the halt on, and for that of the other one, which may be what the rollout was
+//! halted for, for a quarter of one; then it goes on without. And what a process that has not heard of a halt
+//! acknowledges until the fences are raised is in the store that was left: such keys are compared, and named as
+//! conflicts where the rows differ.
 
 use std::fmt;
 

@@ -17,15 +17,19 @@ use crate::rollout::{Percent, Rollout};
 use crate::state::State;
 use crate::table::{Entry, Table};
 
-/// How long a write waits for its key to have moved.
+/// How long a write waits for its key to have moved, and after an unplanned shift for its own store's fence.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it waits for the fence of the other store, which may be what the rollout was halted for.
+const OTHER_FENCE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(crate) struct Gate {
     route: Box<str>,
     inner: Mutex<Inner>,
-    /// A snapshot was applied.
-    applied: Condvar,
+    /// A snapshot was applied, or a fence was raised.
+    changed: Condvar,
+    /// Whether the stores have fences.
+    is_fenced: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +38,9 @@ struct Inner {
     deciding: Deciding,
     /// See [`Standing::moved`].
     moved: u64,
+    raised: Raised,
+    /// When keys moved without having waited for what was under way, until both fences are raised.
+    shifted: Option<Instant>,
     /// Futures that wait for a key to have moved, and for how long.
     waiters: BTreeMap<u64, (Waker, Instant)>,
     next_waiter: u64,
@@ -87,10 +94,35 @@ pub(crate) struct Standing {
     /// The generation with which keys last moved, as far as this process has seen: nobody who is
     /// known writes by an older one any more. 0 before.
     pub(crate) moved: u64,
+    pub(crate) raised: Raised,
+}
+
+/// The generations that the stores' fences were raised to by this process. 0 before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Raised {
+    old: u64,
+    new: u64,
+}
+
+impl Raised {
+    pub(crate) fn of(self, side: Path) -> u64 {
+        match side {
+            Path::Old => self.old,
+            Path::New => self.new,
+        }
+    }
+
+    fn note(&mut self, side: Path, generation: u64) {
+        let raised = match side {
+            Path::Old => &mut self.old,
+            Path::New => &mut self.new,
+        };
+        *raised = generation.max(*raised);
+    }
 }
 
 impl Gate {
-    pub(crate) fn new(route: &str, state: Arc<State>) -> Gate {
+    pub(crate) fn new(route: &str, state: Arc<State>, is_fenced: bool) -> Gate {
         let deciding = Deciding::new(route, state);
         let form = deciding.form(route);
         Gate {
@@ -98,12 +130,15 @@ impl Gate {
                 authority: Authority::new(form),
                 deciding,
                 moved: settled(form),
+                raised: Raised::default(),
+                shifted: None,
                 waiters: BTreeMap::new(),
                 next_waiter: 0,
                 busy: BTreeMap::new(),
             }),
             route: route.into(),
-            applied: Condvar::new(),
+            changed: Condvar::new(),
+            is_fenced,
         }
     }
 
@@ -121,18 +156,40 @@ impl Gate {
         let is_made = shift == Shift::Released && inner.deciding.leads_to(&deciding, &self.route);
         if is_made || shift == Shift::Unplanned {
             inner.moved = settled(inner.authority.form());
+            inner.shifted = (shift == Shift::Unplanned && self.is_fenced).then(Instant::now);
         } else if was_held && shift == Shift::Held {
             // How the hold before ended went unheard.
             inner.moved = before;
         }
         inner.deciding = deciding;
+        self.wake_all(inner);
+        (shift, is_at_risk)
+    }
+
+    /// A store's fence was raised to this generation.
+    pub(crate) fn raised(&self, side: Path, generation: u64) {
+        let mut inner = self.lock();
+        inner.raised.note(side, generation);
+        if inner.raised.old.min(inner.raised.new) >= inner.moved {
+            inner.shifted = None;
+        }
+        self.wake_all(inner);
+    }
+
+    fn wake_all(&self, mut inner: MutexGuard<'_, Inner>) {
         let waiters = std::mem::take(&mut inner.waiters);
         drop(inner);
-        self.applied.notify_all();
+        self.changed.notify_all();
         for (waker, _) in waiters.into_values() {
             waker.wake();
         }
-        (shift, is_at_risk)
+    }
+
+    /// Whether a copy to the side that is not this one may begin: the fences keep older writes out, or have been
+    /// waited for long enough.
+    pub(crate) fn is_open(&self, authority: Path) -> bool {
+        let opens = self.lock().opens_at(authority);
+        opens.is_none_or(|opens| opens <= Instant::now())
     }
 
     /// Where a key's writes go now.
@@ -141,7 +198,7 @@ impl Gate {
     }
 
     /// Begins a write or a copy of a key. One that is about to move is waited for, and given up when
-    /// that takes too long.
+    /// that takes too long. After an unplanned shift fences are waited for, and not given up.
     pub(crate) fn begin(
         &self,
         key: &Arc<str>,
@@ -151,17 +208,18 @@ impl Gate {
         let mut inner = self.lock();
         let mut until = None;
         loop {
-            if let Some(begun) = inner.begin(&self.route, key, forced) {
-                return Some(begun);
-            }
+            let wake = match inner.begin(&self.route, key, forced) {
+                Ok(begun) => return Some(begun),
+                Err(wake) => wake,
+            };
             let now = Instant::now();
-            let left = until
-                .get_or_insert(now + patience)
-                .saturating_duration_since(now);
-            if left.is_zero() {
+            let until = *until.get_or_insert(now + patience);
+            if until <= now {
                 return None;
             }
-            let waited = self.applied.wait_timeout(inner, left);
+            let until = wake.map_or(until, |wake| wake.min(until));
+            let left = until.saturating_duration_since(now);
+            let waited = self.changed.wait_timeout(inner, left);
             inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -175,9 +233,10 @@ impl Gate {
         (waker, until): (&Waker, Instant),
     ) -> Result<Begun, u64> {
         let mut inner = self.lock();
-        if let Some(begun) = inner.begin(&self.route, key, forced) {
-            return Ok(begun);
-        }
+        let until = match inner.begin(&self.route, key, forced) {
+            Ok(begun) => return Ok(begun),
+            Err(wake) => wake.map_or(until, |wake| wake.min(until)),
+        };
         let place = inner.next_waiter;
         inner.next_waiter += 1;
         inner.waiters.insert(place, (waker.clone(), until));
@@ -276,6 +335,7 @@ impl Gate {
             drained: inner.authority.drained(),
             under_way: inner.authority.under_way(),
             moved: inner.moved,
+            raised: inner.raised,
         }
     }
 
@@ -290,17 +350,41 @@ fn settled(form: Form) -> u64 {
 }
 
 impl Inner {
-    fn begin(&mut self, route: &str, key: &Arc<str>, forced: Option<Path>) -> Option<Begun> {
+    /// Otherwise says when it is worth another try, even if nothing changes until then.
+    fn begin(
+        &mut self,
+        route: &str,
+        key: &Arc<str>,
+        forced: Option<Path>,
+    ) -> Result<Begun, Option<Instant>> {
         let place = self.deciding.place(route, key, forced);
-        let token = self.authority.begin(place.moves)?;
+        if let Some(opens) = self.opens_at(place.path)
+            && opens > Instant::now()
+        {
+            return Err(Some(opens));
+        }
+        let token = self.authority.begin(place.moves).ok_or(None)?;
         let generation = token.generation();
         *self.busy.entry(Arc::clone(key)).or_default() += 1;
-        Some(Begun {
+        Ok(Begun {
             token,
             key: Some(Arc::clone(key)),
             place,
             generation,
         })
+    }
+
+    /// When writes to this side may begin, also with fences that are not raised. A halt waits for nobody: a
+    /// copy that was under way could save an older row over what is written after it, and a process that has
+    /// not heard of it could write. From the fences on neither can.
+    fn opens_at(&self, authority: Path) -> Option<Instant> {
+        let shifted = self.shifted?;
+        let waits = [(authority, PATIENCE), (authority.other(), OTHER_FENCE)];
+        let lower = |side: Path| self.raised.of(side) < self.moved;
+        waits
+            .into_iter()
+            .find(|(side, _)| lower(*side))
+            .map(|(_, patience)| shifted + patience)
     }
 }
 

@@ -4,9 +4,10 @@ mod mending;
 mod telling;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::authority::Shift;
@@ -24,6 +25,9 @@ use crate::spool::{LeftOver, Spool, SpoolError};
 use crate::state::State;
 use crate::store::Pair;
 use crate::writers::Unverified;
+
+/// How long a store's fence is left alone that could not be raised.
+const RAISE_AGAIN: Duration = Duration::from_millis(250);
 
 /// What the data routes of a process share.
 #[derive(Debug)]
@@ -48,9 +52,8 @@ pub(crate) struct Keeper {
     unverified: Mutex<Option<Unverified>>,
     /// Processes whose spools this one has taken over, until the server knows.
     adopted: Mutex<Vec<String>>,
-    /// The generation that the stores' fences were raised to, and whether that is being done.
-    raised: AtomicU64,
-    is_raising: AtomicBool,
+    /// Whether the fence of the old store, and that of the new one, is being raised.
+    is_raising: [AtomicBool; 2],
     /// Whether the server has answered a report that names this route: before, no flip waits for it.
     is_known: AtomicBool,
     /// The order of the consistency run that is under way.
@@ -79,7 +82,7 @@ impl Keeper {
             repairs.adopt(kept, now);
         }
         Keeper {
-            gate: Gate::new(slot.key(), state),
+            gate: Gate::new(slot.key(), state, pair.is_fenced()),
             slot,
             route,
             pair,
@@ -87,8 +90,7 @@ impl Keeper {
             spool: Mutex::new(opened.spool),
             unverified: Mutex::new(opened.left_over.unverified),
             adopted: Mutex::new(opened.left_over.instances),
-            raised: AtomicU64::new(0),
-            is_raising: AtomicBool::new(false),
+            is_raising: Default::default(),
             is_known: AtomicBool::new(false),
             comparing: Mutex::default(),
             recent: Mutex::default(),
@@ -139,30 +141,30 @@ impl Keeper {
         self.around.attendant.ring();
     }
 
-    /// Whether the stores' fences are as high as they may be.
-    fn has_raised(&self) -> bool {
-        !self.pair.is_fenced() || self.raised.load(Ordering::Relaxed) >= self.gate.standing().moved
+    /// Whether a store's fence is as high as it may be.
+    fn has_raised(&self, side: Path) -> bool {
+        let standing = self.gate.standing();
+        !self.pair.is_fenced() || standing.raised.of(side) >= standing.moved
     }
 
-    /// The right to raise the fences, where that is to be done and nobody does it.
-    pub(crate) fn begin_raising(&self) -> bool {
-        !self.has_raised() && !self.is_raising.swap(true, Ordering::Relaxed)
-    }
-
-    /// Raises the stores' fences, so that whoever decides by an older generation is refused.
-    pub(crate) fn raise(&self) {
-        let generation = self.gate.standing().moved;
-        let raised = catch_unwind(AssertUnwindSafe(|| self.pair.raise(generation)));
-        if let Ok(Ok(())) = raised {
-            self.raised.fetch_max(generation, Ordering::Relaxed);
+    /// Raises the stores' fences where that is to be done and nobody does it, so that whoever decides by an older
+    /// generation is refused. Each on a thread of its own: a store that hangs must not keep the other one open,
+    /// and writes wait for it.
+    pub(crate) fn raise_fences(self: &Arc<Self>) {
+        let [old, new] = &self.is_raising;
+        for (side, is_raising) in [(Path::Old, old), (Path::New, new)] {
+            if self.has_raised(side) || is_raising.swap(true, Ordering::Relaxed) {
+                continue;
+            }
+            let raising = Raising {
+                keeper: Arc::clone(self),
+                side,
+            };
+            // Without a thread it is tried again a moment later.
+            let _ = thread::Builder::new()
+                .name("switchover-fence".to_owned())
+                .spawn(move || raising.run());
         }
-        self.end_raising();
-        self.around.attendant.ring();
-    }
-
-    /// Nobody raises them any more.
-    pub(crate) fn end_raising(&self) {
-        self.is_raising.store(false, Ordering::Relaxed);
     }
 
     /// Begins a write or a copy; `None` where the key has been about to move for all this time.
@@ -247,6 +249,39 @@ impl Keeper {
 
     fn repairs(&self) -> MutexGuard<'_, Repairs> {
         lock(&self.repairs)
+    }
+}
+
+/// The right to raise a store's fence.
+struct Raising {
+    keeper: Arc<Keeper>,
+    side: Path,
+}
+
+impl Raising {
+    fn run(self) {
+        let keeper = &self.keeper;
+        let generation = keeper.gate.standing().moved;
+        let raise = || keeper.pair.raise(self.side, generation);
+        match catch_unwind(AssertUnwindSafe(raise)) {
+            Ok(Ok(())) => keeper.gate.raised(self.side, generation),
+            // Not at once again.
+            Ok(Err(_)) | Err(_) => thread::sleep(RAISE_AGAIN),
+        }
+    }
+}
+
+impl Drop for Raising {
+    fn drop(&mut self) {
+        let [old, new] = &self.keeper.is_raising;
+        let is_raising = match self.side {
+            Path::Old => old,
+            Path::New => new,
+        };
+        is_raising.store(false, Ordering::Relaxed);
+        // It has failed, or keys have moved again; and a flip may wait for it.
+        self.keeper.around.mender.ring();
+        self.keeper.around.attendant.ring();
     }
 }
 

@@ -62,22 +62,9 @@ impl Mender {
             let due = keeper.gate().wake_due(now);
             next = due.map_or(next, |due| next.min(due));
             next = next.min(self.mend(&keeper, now));
-            self.raise_fences(&keeper);
+            keeper.raise_fences();
         }
         next
-    }
-
-    fn raise_fences(&self, keeper: &Arc<Keeper>) {
-        if keeper.begin_raising() {
-            let work = {
-                let keeper = Arc::clone(keeper);
-                Box::new(move || keeper.raise())
-            };
-            let copies = self.engine.copies();
-            if copies.is_none_or(|copies| copies.offer(work, None).is_err()) {
-                keeper.end_raising();
-            }
-        }
     }
 
     fn mend(&mut self, keeper: &Arc<Keeper>, now: Instant) -> Instant {

@@ -173,8 +173,8 @@ pub(crate) trait Pair: Send + Sync {
     /// Whether both stores are.
     fn is_fenced(&self) -> bool;
 
-    /// Raises the fences of both.
-    fn raise(&self, generation: u64) -> Result<(), CopyError>;
+    /// Raises the fence of one.
+    fn raise(&self, side: Path, generation: u64) -> Result<(), CopyError>;
 }
 
 /// Two stores with the same rows.
@@ -235,11 +235,12 @@ where
         self.old.is_fenced() && self.new.is_fenced()
     }
 
-    fn raise(&self, generation: u64) -> Result<(), CopyError> {
-        let old = self.old.raise(generation);
-        old.map_err(|error| failed(Step::SaveOld, error))?;
-        let new = self.new.raise(generation);
-        new.map_err(|error| failed(Step::SaveNew, error))
+    fn raise(&self, side: Path, generation: u64) -> Result<(), CopyError> {
+        let (raised, step) = match side {
+            Path::Old => (self.old.raise(generation), Step::SaveOld),
+            Path::New => (self.new.raise(generation), Step::SaveNew),
+        };
+        raised.map_err(|error| failed(step, error))
     }
 }
 

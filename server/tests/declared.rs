@@ -122,7 +122,7 @@ fn a_server_is_built_anew_from_its_export(engine: Engine) {
         }
     }
     let file = place.file("all.yaml");
-    place.well(&["export", "--out", &file]);
+    place.well(&["export", "--output", &file]);
     let elsewhere = admin(&to);
     let differs = elsewhere.run(&["diff", &file]);
     assert_eq!(differs.status, 1, "{}{}", differs.out, differs.err);
@@ -307,6 +307,18 @@ fn what_cannot_be_read_is_trouble_and_says_where() {
             "version: 1\nroutes: {a: {rollouts: {nowhere: {}}}}\n",
             "there are: dev",
         ),
+        (
+            "version: 1\nroutes: {a: {policy: nope}}\n",
+            "there is no policy `nope`; there are: ",
+        ),
+        (
+            "version: 1\nroutes: {a: {requires: [nope]}}\n",
+            "there is no route `nope`",
+        ),
+        (
+            "version: 1\nroutes: {a: {rollouts: {dev: {exclude_cohorts: [nope]}}}}\n",
+            "there is no cohort `nope`",
+        ),
     ] {
         let file = write(&place, text);
         for command in ["diff", "apply"] {
@@ -346,6 +358,23 @@ fn nothing_is_changed_that_nobody_agreed_to() {
     assert_eq!(app.audit_count(), entries);
     assert_eq!(apply(&place, &file, &[]).status, 0);
     assert!(app.audit_count() > entries);
+    // What a promotion lacks is said before anybody tries it.
+    let route =
+        "version: 1\nroutes: {c: {endpoint: x.Y/C, operation: read, owner: o, policy: gitaly}}\n";
+    assert_eq!(apply(&place, &write(&place, route), &[]).status, 0);
+    let promoted = "version: 1\nroutes: {c: {rollouts: {production: {stage: opt_in}}}}\n";
+    let file = write(&place, promoted);
+    let shown = place.run(&["diff", &file]).out;
+    assert!(
+        shown.contains("opt_in lacks now: ") && shown.contains("acceptance ("),
+        "{shown}"
+    );
+    let shown: Value = serde_json::from_str(&place.run(&["diff", &file, "--json"]).out).unwrap();
+    assert_eq!(shown["lacking"][0]["to"], "opt_in", "{shown}");
+    assert!(
+        shown["lacking"][0]["missing"]["acceptance"].is_string(),
+        "{shown}"
+    );
 }
 
 #[test]

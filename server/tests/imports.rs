@@ -30,7 +30,7 @@ fn import(app: &App, arguments: &[&str]) -> (Value, Place) {
     assert_eq!(app.audit_count(), entries);
 
     let file = place.file("routes.yaml");
-    let written = place.well(&[&arguments[..], &["--out", &file]].concat());
+    let written = place.well(&[&arguments[..], &["--output", &file]].concat());
     let next = format!("written to {file}; next: switchover apply {file}\n");
     assert!(written.ends_with(&next), "{written}");
     assert!(!written.contains("pass --apply"), "{written}");
@@ -146,7 +146,7 @@ fn options_that_are_missing_are_named_once() {
     assert_eq!(one.status, 2);
     assert!(!one.err.contains("--owner"), "{}", one.err);
     // A file can be mended by hand.
-    let written = place.well(&[&import[..], &["--out", &file]].concat());
+    let written = place.well(&[&import[..], &["--output", &file]].concat());
     assert!(written.contains(both), "{written}");
     let next = format!("written to {file}; next: mend that in it, then switchover apply {file}\n");
     assert!(written.ends_with(&next), "{written}");
@@ -175,7 +175,7 @@ fn an_import_of_no_flag_or_of_a_part_is_refused() {
     ] {
         std::fs::write(&file, text).unwrap();
         let prefix = "--endpoint-prefix=x.Y";
-        let refused = place.run(&["import", "--from", from, prefix, &file, "--out", &out]);
+        let refused = place.run(&["import", "--from", from, prefix, &file, "--output", &out]);
         assert_eq!(refused.status, 2, "{from} {text}");
         assert!(refused.err.contains(says), "{}", refused.err);
         assert!(!std::path::Path::new(&out).exists(), "{text}");

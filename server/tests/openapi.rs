@@ -17,6 +17,7 @@ impl Operation {
     pub(crate) fn address(&self) -> String {
         let segments = self.path.split('/').map(|segment| match segment {
             "{environment}" => "dev",
+            "{id}" => "0199c0de-0000-7000-8000-000000000000",
             named if named.starts_with('{') => "count_commits",
             fixed => fixed,
         });

@@ -321,7 +321,7 @@ impl Pair for Process {
         false
     }
 
-    fn raise(&self, _: u64) -> Result<(), CopyError> {
+    fn raise(&self, _: Path, _: u64) -> Result<(), CopyError> {
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Keeper, lock, now_ms};
+use crate::decide::Path;
 use crate::spool::MOST_ENTRIES;
 use crate::spool::form::Kept;
 use crate::writers::{MOST_KEYS, Repair, Unverified, WriterOrder, WriterRoute};
@@ -26,7 +27,8 @@ impl Keeper {
 
     /// The generation whose hold this process has done its part for.
     pub(crate) fn drained(&self) -> Option<u64> {
-        let generation = self.gate.standing().drained.filter(|_| self.has_raised())?;
+        let has_raised = self.has_raised(Path::Old) && self.has_raised(Path::New);
+        let generation = self.gate.standing().drained.filter(|_| has_raised)?;
         // After that: whatever has ended by then has its repair by then.
         let repairs = self.repairs();
         let mut keys = repairs.unequal().map(|kept| kept.key.as_str());

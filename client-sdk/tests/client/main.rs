@@ -14,6 +14,7 @@ mod faults;
 mod flips;
 #[cfg(unix)]
 mod forks;
+mod halts;
 mod handles;
 mod kills;
 mod live;

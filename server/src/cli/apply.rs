@@ -64,7 +64,8 @@ pub(crate) fn carry_out(
     let plan = settled(&mut walk, from)?;
     let json = walk.session().is_json();
     if !json {
-        say(shown::plan(&plan))?;
+        let lacking = walk.lacking(&plan).map_err(CliError::into_trouble)?;
+        say(shown::plan(&plan, &lacking))?;
     }
     if args.dry_run || plan.items.is_empty() {
         return if json {

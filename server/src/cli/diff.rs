@@ -31,10 +31,12 @@ pub(crate) fn run(file: &FileArgs, args: &DiffArgs) -> Result<(), CliError> {
     let plan = walk
         .plan()
         .map_err(|complaints| impossible(&args.from, &complaints))?;
+    let lacking = walk.lacking(&plan).map_err(CliError::into_trouble)?;
     if walk.session().is_json() {
-        say_json(&json!(plan))?;
+        let (items, notes) = (&plan.items, &plan.notes);
+        say_json(&json!({ "items": items, "notes": notes, "lacking": lacking }))?;
     } else {
-        say(shown::plan(&plan))?;
+        say(shown::plan(&plan, &lacking))?;
     }
     if plan.items.is_empty() {
         Ok(())

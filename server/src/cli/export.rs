@@ -24,12 +24,12 @@ pub(crate) enum Format {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
-    /// How it is written [default: yaml, or what the ending of --out says]
+    /// How it is written [default: yaml, or what the ending of --output says]
     #[arg(long)]
     format: Option<Format>,
     /// Where to write it [default: standard output]
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    output: Option<PathBuf>,
     /// Only this route, with the policies, cohorts and ramp groups that it uses
     #[arg(long = "route", value_name = "ROUTE")]
     routes: Vec<String>,
@@ -54,8 +54,8 @@ pub(crate) fn run(file: &FileArgs, args: &ExportArgs) -> Result<(), CliError> {
         "environment",
     )?;
     let declared = whole.to_declared(&routes, &environments);
-    let format = format_of(args.format, args.out.as_deref(), session.is_json());
-    write(&declared, format, args.out.as_deref())?;
+    let format = format_of(args.format, args.output.as_deref(), session.is_json());
+    write(&declared, format, args.output.as_deref())?;
     for (route, environment, why) in whole.left_out() {
         let is_here = |all: bool, named: bool| all || named;
         if is_here(routes.is_empty(), routes.contains(&route))

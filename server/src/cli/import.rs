@@ -78,7 +78,7 @@ pub(crate) struct ImportArgs {
     stage: Stage,
     /// Write the routes to this file, in the form of `switchover apply`
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    output: Option<PathBuf>,
     /// Add the routes, by the plan that is shown; without this, nothing is changed
     #[arg(long)]
     apply: bool,
@@ -90,7 +90,7 @@ pub(crate) fn run(file: &FileArgs, args: &ImportArgs) -> Result<(), CliError> {
     let allowed: Allowed = args.carry.allowed.into();
     if allowed != Allowed::default() {
         return Err(CliError::Unusable(
-            "an import takes nothing away and no route back: write the routes with --out, and pass \
+            "an import takes nothing away and no route back: write the routes with --output, and pass \
              --prune or --allow-demotion to `switchover apply`"
                 .to_owned(),
         ));
@@ -112,7 +112,7 @@ pub(crate) fn run(file: &FileArgs, args: &ImportArgs) -> Result<(), CliError> {
             "there is no flag in {names}: nothing was changed or written"
         )));
     }
-    if let Some(out) = &args.out {
+    if let Some(out) = &args.output {
         let format = format_of(None, Some(out), false);
         write(&moved.declared, format, Some(out)).map_err(CliError::into_trouble)?;
     }
@@ -149,17 +149,17 @@ fn show(
     if let Ok(plan) = &plan
         && has_routes
     {
-        say(shown::plan(plan))?;
+        say(shown::plan(plan, &[]))?;
     }
     say(told(moved))?;
-    let Some(out) = &args.out else {
+    let Some(out) = &args.output else {
         if !complaints.is_empty() {
             return Err(impossible("these cannot be added", complaints));
         }
         let is_more = plan.is_ok_and(|plan| !plan.items.is_empty());
         return say(match is_more {
             true => {
-                "nothing was changed: pass --apply to add them, or --out to write them to a file"
+                "nothing was changed: pass --apply to add them, or --output to write them to a file"
             }
             false => "nothing was changed: there is nothing to add",
         });

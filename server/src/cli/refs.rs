@@ -4,8 +4,8 @@ mod told;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ pub(crate) fn run(file: &FileArgs, args: &RefsArgs) -> Result<(), CliError> {
     };
     let tracked = tracked(args, session.as_ref())?;
     let matcher = Matcher::new(&tracked).map_err(CliError::Unusable)?;
-    let began = Utc::now();
+    let began = Instant::now();
     let scanned = scan(&args.dir, &matcher, args.prose).map_err(|error| {
         CliError::Unusable(format!("cannot read {}: {error}", args.dir.display()))
     })?;
@@ -198,7 +198,7 @@ fn standing(route: TrackedRoute) -> Tracked {
 fn post(
     session: &Session,
     args: &RefsArgs,
-    began: DateTime<Utc>,
+    began: Instant,
     scanned: &Scanned,
     findings: &Findings,
 ) -> Result<ReferencesPosted, CliError> {
@@ -228,7 +228,7 @@ fn post(
     let body = json!({
         "repository": args.repository,
         "revision": args.revision,
-        "scanned_at": began,
+        "took_ms": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1),
         "files": scanned.files,
         "routes": counts,
         "places": places,

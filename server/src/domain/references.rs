@@ -113,13 +113,24 @@ pub struct ScanOfRoute {
     pub uses: Option<Uses>,
 }
 
-/// When a scan began that is posted at the time `now`, and says `said` of that.
-#[must_use]
-pub fn began(said: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
-    match said {
-        Some(said) if said.signed_duration_since(now) > CLOCKS_DIFFER => said,
-        Some(said) => said.min(now),
-        None => now,
+/// What a scan says of its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Began {
+    /// At this time, by the clock of who scanned.
+    At(DateTime<Utc>),
+    /// This long before it is posted, whatever that clock says.
+    Ago(Duration),
+}
+
+impl Began {
+    /// When that was, for a scan that is posted at the time `now`.
+    #[must_use]
+    pub fn time(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Began::At(said) if said.signed_duration_since(now) > CLOCKS_DIFFER => said,
+            Began::At(said) => said.min(now),
+            Began::Ago(took) => now.checked_sub_signed(took).unwrap_or(now),
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use switchover::RouteKey;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::actor::Role;
-use crate::domain::references::{Place, RepositoryName, Scan, ScanOfRoute, Uses};
+use crate::domain::references::{Began, Place, RepositoryName, Scan, ScanOfRoute, Uses};
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::http::extract::{
@@ -21,6 +21,9 @@ use crate::http::extract::{
 use crate::http::respond::{self, Page, answer};
 use crate::http::rollouts::{read_moment, read_reason};
 use crate::service::{Failure, NewScan, References};
+
+/// What a scan took longer for shows too little.
+const LONGEST_SCAN: Duration = Duration::days(1);
 
 /// An operator with what was found in a repository.
 struct Scanner;
@@ -43,6 +46,10 @@ struct NewScanBody {
     /// When that began; now where it is left out, or less than a minute ahead of the server's clock. What is
     /// before the last change of a route's stage says nothing of that route.
     scanned_at: Option<DateTime<Utc>>,
+    /// How long before now that began, in milliseconds, from whoever has another clock than the server: instead
+    /// of `scanned_at`.
+    #[schema(example = 390, minimum = 0, maximum = 86_400_000)]
+    took_ms: Option<u64>,
     /// How many files were searched.
     #[schema(example = 812, minimum = 1, maximum = 1_000_000_000)]
     files: u64,
@@ -160,11 +167,17 @@ impl NewScanBody {
                 name: place.name,
             });
         }
-        let scanned_at = self.scanned_at.map(|at| read_moment("scanned_at", at));
+        let began = match (self.scanned_at, self.took_ms) {
+            (Some(at), None) => Began::At(read_moment("scanned_at", at)?),
+            (None, took) => Began::Ago(read_took(took.unwrap_or_default())?),
+            (Some(_), Some(_)) => {
+                return Err(Failure::invalid("took_ms", "stands in place of scanned_at"));
+            }
+        };
         Ok(NewScan {
             repository: read_repository(&self.repository)?,
             revision: self.revision,
-            scanned_at: scanned_at.transpose()?,
+            began,
             files: self.files,
             found: self
                 .routes
@@ -212,6 +225,12 @@ impl From<ScanOfRoute> for RepositoryBody {
                 .collect(),
         }
     }
+}
+
+fn read_took(ms: u64) -> Result<Duration, Failure> {
+    let took = i64::try_from(ms).ok().map(Duration::milliseconds);
+    took.filter(|took| *took <= LONGEST_SCAN)
+        .ok_or_else(|| Failure::invalid("took_ms", "is a day at most: scan again"))
 }
 
 fn read_repository(text: &str) -> Result<RepositoryName, Failure> {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use switchover::RouteKey;
 
 use crate::domain::references::{
-    MOST_PLACES, MOST_PLACES_OF_ROUTE, MOST_REPOSITORIES, MOST_ROUTES, RepositoryName, Scan,
-    ScanOfRoute, Uses, began, check, check_replaces, check_uses, lacking,
+    Began, MOST_PLACES, MOST_PLACES_OF_ROUTE, MOST_REPOSITORIES, MOST_ROUTES, RepositoryName, Scan,
+    ScanOfRoute, Uses, check, check_replaces, check_uses, lacking,
 };
 use crate::domain::rollout::Rollout;
 use crate::domain::text::Reason;
@@ -19,8 +19,8 @@ pub struct NewScan {
     pub repository: RepositoryName,
     /// What was scanned.
     pub revision: String,
-    /// When that began; now where it is not said.
-    pub scanned_at: Option<DateTime<Utc>>,
+    /// When that began.
+    pub began: Began,
     /// How many files were searched.
     pub files: u64,
     /// What was found of each route that was looked for.
@@ -53,7 +53,7 @@ impl Services {
             let scan = Scan {
                 repository: new.repository.clone(),
                 revision: new.revision.clone(),
-                scanned_at: began(new.scanned_at, work.now),
+                scanned_at: new.began.time(work.now),
                 posted_at: work.now,
                 posted_by: work.ctx.actor.subject.clone(),
                 files: new.files,

@@ -125,6 +125,17 @@ fn the_last_scan_of_a_repository_counts(engine: Engine) {
     other["scanned_at"] = json!("2026-01-05T10:00:30Z");
     let posted = post(&other).expect(201).json();
     assert_eq!(posted["scanned_at"], "2026-01-05T10:00:00Z");
+    // Or they differ a lot: then it is said how long ago that was.
+    other["took_ms"] = json!(1_500);
+    assert_eq!(post(&other).code(422), "invalid");
+    let mut third = scan("group/three", 1);
+    third["took_ms"] = json!(86_400_001);
+    assert_eq!(post(&third).code(422), "invalid");
+    third["took_ms"] = json!(1_500);
+    let third = post(&third).expect(201).json();
+    assert_eq!(third["scanned_at"], "2026-01-05T09:59:58.500Z");
+    let forget = "references?repository=group/three&reason=archived";
+    app.request("DELETE", forget).by(Who::OPERATOR).send();
     assert_eq!(posted["uses"], 0);
     let found = app.get("routes/a/references").expect(200).json();
     assert_eq!(

@@ -88,7 +88,14 @@ impl Ledger {
         }
         let mut keys = self.keys();
         if !keys.contains_key(key) {
-            keys.insert(key.to_owned(), Vec::new());
+            // It was not there; and that is how it may be still, if nobody but failures wrote it.
+            keys.insert(
+                key.to_owned(),
+                vec![Write {
+                    stamp: None,
+                    ended: 0,
+                }],
+            );
         }
         if let Some(writes) = keys.get_mut(key) {
             if end == End::Acknowledged {
@@ -185,6 +192,16 @@ mod tests {
         spoilt[0].1.brand = Some("another".to_owned());
         assert_eq!(ledger.judge(&spoilt, USERS).wrong, 1);
         assert_eq!(ledger.counts(), [4, 0, 1]);
+    }
+
+    #[test]
+    fn what_was_only_tried_need_not_be_there() {
+        let ledger = Ledger::default();
+        write(&ledger, "a", Some(1), End::Unknown);
+        assert!(ledger.judge(&rows(&[]), USERS).is_good());
+        assert!(ledger.judge(&rows(&[("a", 1)]), USERS).is_good());
+        write(&ledger, "a", Some(2), End::Acknowledged);
+        assert_eq!(ledger.judge(&rows(&[]), USERS).lost, 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::cli::declared::walk::Lacking;
 use crate::cli::output::one_line;
 use crate::domain::declared::{FieldChange, Item, Note, Part, Plan, Thing, Verb};
 
@@ -12,11 +13,15 @@ const LONGEST: usize = 72;
 /// Of two lists, so many entries that differ are named.
 const MOST_NAMED: usize = 6;
 
-/// What differs, what is left alone, and how much of both there is.
-pub(crate) fn plan(plan: &Plan) -> String {
+/// What differs, what promotions lack, what is left alone, and how much there is of it.
+pub(crate) fn plan(plan: &Plan, lacking: &[Lacking]) -> String {
     let mut text = String::new();
     for item in &plan.items {
         text.push_str(&of_item(item));
+        let lacking = lacking.iter().find(|lacking| lacking.thing == item.thing);
+        if let (Part::Whole, Some(lacking)) = (item.part, lacking) {
+            text.push_str(&of_lacking(lacking));
+        }
     }
     text.push_str(&notes(&plan.notes));
     text.push_str(&counts(plan));
@@ -63,9 +68,21 @@ fn of_item(item: &Item) -> String {
     text
 }
 
+fn of_lacking(lacking: &Lacking) -> String {
+    let named = lacking.missing.iter();
+    let named: Vec<String> = named
+        .map(|(gate, state)| format!("{gate} ({state})"))
+        .collect();
+    format!("    {} lacks now: {}\n", lacking.to, named.join(", "))
+}
+
 fn counts(plan: &Plan) -> String {
     if plan.items.is_empty() {
-        return "nothing differs from the file".to_owned();
+        let text = match plan.notes.is_empty() {
+            true => "nothing differs from the file",
+            false => "but for that, nothing differs from the file",
+        };
+        return text.to_owned();
     }
     // A thing may come twice: lowered first.
     let count = |verb| {

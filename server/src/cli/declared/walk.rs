@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use switchover::Stage;
 use ureq::http::Method;
 
 use crate::cli::api::{Change, Reply};
@@ -19,9 +21,12 @@ use crate::cli::declared::seen::{content, fields_of};
 use crate::cli::error::CliError;
 use crate::cli::output::one_line;
 use crate::cli::session::{SESSION_AGE, Session};
+use crate::cli::wire::Gates;
 use crate::config::{ClientArgs, FileArgs};
 use crate::domain::approval::hex;
-use crate::domain::declared::{Allowed, Declared, Item, Note, Part, Plan, Step, Thing, Whole};
+use crate::domain::declared::{
+    Allowed, Declared, Item, Note, Part, Plan, RolloutStep, Step, Thing, Whole,
+};
 
 /// A request that got no answer is sent again so often: it names itself, so it is carried out once. So
 /// is one that came too late for the state that it was for, when the new state says the same.
@@ -49,6 +54,14 @@ impl From<CliError> for Stop {
 pub(crate) struct Client<'a> {
     pub(crate) file: &'a FileArgs,
     pub(crate) args: &'a ClientArgs,
+}
+
+/// A promotion that a plan begins with, and the gates that do not pass, each with its state.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Lacking {
+    pub(crate) thing: Thing,
+    pub(crate) to: Stage,
+    pub(crate) missing: BTreeMap<String, String>,
 }
 
 /// A declaration on its way.
@@ -96,6 +109,33 @@ impl<'a> Walk<'a> {
     /// The plan, by what the server has now; the complaints when there can be none.
     pub(crate) fn plan(&self) -> Result<Plan, Vec<String>> {
         Plan::make(&self.whole, self.declared, self.allowed)
+    }
+
+    /// What the first promotions of a plan lack now. Those after them are judged by what is then.
+    pub(crate) fn lacking(&self, plan: &Plan) -> Result<Vec<Lacking>, CliError> {
+        let mut lacking = Vec::new();
+        for item in plan.items.iter().filter(|item| item.held_back.is_none()) {
+            let next = (item.part, &item.thing);
+            let next = self.declared.next(&self.whole, next, self.allowed);
+            let Some(Step::Rollout(_, _, RolloutStep::Promote(to))) = next else {
+                continue;
+            };
+            let at = place_of(&item.thing).filter(|_| self.is_known(&item.thing));
+            let Some(at) = at else { continue };
+            let to = ("to", to.to_string());
+            let gates: Gates = self.session.get(&format!("{at}/gates"), &[to])?.read()?;
+            let missing = gates.gates.into_iter().filter(|gate| gate.state != "pass");
+            let missing: BTreeMap<String, String> =
+                missing.map(|gate| (gate.gate, gate.state)).collect();
+            if !missing.is_empty() {
+                lacking.push(Lacking {
+                    thing: item.thing.clone(),
+                    to: gates.to,
+                    missing,
+                });
+            }
+        }
+        Ok(lacking)
     }
 
     /// Reads the tag of each thing that a plan changes, and the thing with it. Whether something is

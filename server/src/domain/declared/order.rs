@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use switchover::RouteKey;
 
+use crate::domain::cohort::Name;
 use crate::domain::declared::plan::section;
 use crate::domain::declared::{Allowed, Declared, DeclaredRoute, Part, Thing, Whole};
 use crate::domain::environment::EnvironmentKey;
@@ -60,6 +61,7 @@ fn check_route(
         }
         Some(_) => {}
     }
+    check_references(whole, declared, (key, wanted), complaints);
     let scheduled = wanted.schedule.iter().flat_map(BTreeMap::keys);
     for environment in wanted.rollouts.keys().chain(scheduled) {
         let is_known = whole.environments.contains_key(environment)
@@ -74,6 +76,46 @@ fn check_route(
                 "routes.{key}: there is no environment `{environment}`; there are: {}",
                 known.join(", ")
             ));
+        }
+    }
+}
+
+/// What a route speaks of is on the server or in the file.
+fn check_references(
+    whole: &Whole,
+    declared: &Declared,
+    (key, wanted): (&RouteKey, &DeclaredRoute),
+    complaints: &mut Vec<String>,
+) {
+    let has_policy = |name: &Name| {
+        let is_there = whole.policies.contains_key(name) || whole.built_in.contains_key(name);
+        is_there || section(&declared.policies, name).is_some()
+    };
+    if let Some(name) = wanted.policy.as_ref().filter(|name| !has_policy(name)) {
+        let names = [&whole.policies, &whole.built_in].map(|policies| policies.keys());
+        let known: BTreeSet<&str> = names.into_iter().flatten().map(Name::as_str).collect();
+        complaints.push(format!(
+            "routes.{key}.policy: there is no policy `{name}`; there are: {}",
+            Vec::from_iter(known).join(", ")
+        ));
+    }
+    for other in wanted.requires.iter().flatten() {
+        if !whole.routes.contains_key(other) && section(&declared.routes, other).is_none() {
+            complaints.push(format!(
+                "routes.{key}.requires: there is no route `{other}`, neither on the server nor in the file"
+            ));
+        }
+    }
+    for (environment, rollout) in &wanted.rollouts {
+        let named = [&rollout.include_cohorts, &rollout.exclude_cohorts];
+        let named: BTreeSet<&Name> = named.into_iter().flatten().flatten().collect();
+        for name in named {
+            if !whole.cohorts.contains_key(name) && section(&declared.cohorts, name).is_none() {
+                complaints.push(format!(
+                    "routes.{key}.rollouts.{environment}: there is no cohort `{name}`, neither on the server \
+                     nor in the file"
+                ));
+            }
         }
     }
 }

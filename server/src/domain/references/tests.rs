@@ -64,14 +64,15 @@ fn a_later_scan_is_not_replaced() {
 #[test]
 fn a_scan_began_when_it_says_unless_its_clock_is_a_little_ahead() {
     for (said, began_at) in [
-        (None, 0),
-        (Some(-3600), -3600),
-        (Some(0), 0),
-        (Some(1), 0),
-        (Some(60), 0),
-        (Some(61), 61),
+        (Began::At(at(-3600)), -3600),
+        (Began::At(at(0)), 0),
+        (Began::At(at(1)), 0),
+        (Began::At(at(60)), 0),
+        (Began::At(at(61)), 61),
+        (Began::Ago(Duration::zero()), 0),
+        (Began::Ago(Duration::seconds(90)), -90),
     ] {
-        assert_eq!(began(said.map(at), at(0)), at(began_at), "{said:?}");
+        assert_eq!(said.time(at(0)), at(began_at), "{said:?}");
     }
     assert!(check(&scan("a", 61), at(0)).is_err(), "that is the future");
 }
