@@ -1,5 +1,8 @@
 # What people do with this project. `cargo run --release -- serve` needs no target of its own.
 
+# Most tests wait for clocks, servers and browsers: twice as many run at once as there are cores.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+
 .PHONY: test check bench openapi screenshots
 
 ## Every test, on SQLite and on PostgreSQL, the page in Chromium, OpenFeature's own clients, the OpenAPI document

@@ -19,17 +19,15 @@ use crate::table::{Entry, Table};
 
 /// How long a write waits for its key to have moved, and after an unplanned shift for its own store's fence.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
-/// How long it waits for the fence of the other store, which may be what the rollout was halted for.
-const OTHER_FENCE: Duration = Duration::from_millis(250);
+/// How long it waits for what concerns the other store, which may be what the rollout was halted for.
+const MOMENT: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(crate) struct Gate {
     route: Box<str>,
     inner: Mutex<Inner>,
-    /// A snapshot was applied, or a fence was raised.
+    /// A snapshot was applied, or what writes wait for after an unplanned shift has come.
     changed: Condvar,
-    /// Whether the stores have fences.
-    is_fenced: bool,
 }
 
 #[derive(Debug)]
@@ -38,14 +36,19 @@ struct Inner {
     deciding: Deciding,
     /// See [`Standing::moved`].
     moved: u64,
+    /// Whether the stores have fences, and where they are.
+    is_fenced: bool,
     raised: Raised,
-    /// When keys moved without having waited for what was under way, until both fences are raised.
+    /// When keys moved without having waited for what was under way, until that can do no harm any more.
     shifted: Option<Instant>,
     /// Futures that wait for a key to have moved, and for how long.
     waiters: BTreeMap<u64, (Waker, Instant)>,
     next_waiter: u64,
     /// How many writes and copies of a key are under way, but for repairs.
     busy: BTreeMap<Arc<str>, u32>,
+    /// Those of them that began under a generation below this one, which the last unplanned shift began.
+    stale: BTreeMap<Arc<str>, u32>,
+    stale_below: u64,
 }
 
 /// What one state says about a data route.
@@ -130,15 +133,17 @@ impl Gate {
                 authority: Authority::new(form),
                 deciding,
                 moved: settled(form),
+                is_fenced,
                 raised: Raised::default(),
                 shifted: None,
                 waiters: BTreeMap::new(),
                 next_waiter: 0,
                 busy: BTreeMap::new(),
+                stale: BTreeMap::new(),
+                stale_below: 0,
             }),
             route: route.into(),
             changed: Condvar::new(),
-            is_fenced,
         }
     }
 
@@ -156,7 +161,10 @@ impl Gate {
         let is_made = shift == Shift::Released && inner.deciding.leads_to(&deciding, &self.route);
         if is_made || shift == Shift::Unplanned {
             inner.moved = settled(inner.authority.form());
-            inner.shifted = (shift == Shift::Unplanned && self.is_fenced).then(Instant::now);
+            inner.shifted = (shift == Shift::Unplanned).then(Instant::now);
+            if inner.authority.form().generation > before {
+                inner.set_apart();
+            }
         } else if was_held && shift == Shift::Held {
             // How the hold before ended went unheard.
             inner.moved = before;
@@ -170,9 +178,6 @@ impl Gate {
     pub(crate) fn raised(&self, side: Path, generation: u64) {
         let mut inner = self.lock();
         inner.raised.note(side, generation);
-        if inner.raised.old.min(inner.raised.new) >= inner.moved {
-            inner.shifted = None;
-        }
         self.wake_all(inner);
     }
 
@@ -185,10 +190,10 @@ impl Gate {
         }
     }
 
-    /// Whether a copy to the side that is not this one may begin: the fences keep older writes out, or have been
-    /// waited for long enough.
-    pub(crate) fn is_open(&self, authority: Path) -> bool {
-        let opens = self.lock().opens_at(authority);
+    /// Whether a key may be copied from this side: what began before an unplanned shift can do no harm to it any
+    /// more, or was waited for long enough.
+    pub(crate) fn is_open(&self, key: &str, authority: Path) -> bool {
+        let opens = self.lock().opens_at(key, authority);
         opens.is_none_or(|opens| opens <= Instant::now())
     }
 
@@ -284,14 +289,16 @@ impl Gate {
 
     /// Whether a write or a copy of this key is under way, but for repairs.
     pub(crate) fn is_busy(&self, key: &str) -> bool {
-        self.lock().busy.contains_key(key)
+        let inner = self.lock();
+        inner.busy.contains_key(key) || inner.stale.contains_key(key)
     }
 
     /// Begins a copy on behalf of a write that has not ended yet.
     pub(crate) fn branch(&self, of: &Begun) -> Begun {
         let mut inner = self.lock();
         if let Some(key) = &of.key {
-            *inner.busy.entry(Arc::clone(key)).or_default() += 1;
+            let busy = inner.busy_of(of.generation);
+            *busy.entry(Arc::clone(key)).or_default() += 1;
         }
         Begun {
             token: inner.authority.branch(&of.token),
@@ -309,16 +316,24 @@ impl Gate {
     /// Ends it. Whether a flip may have waited for that.
     pub(crate) fn end(&self, begun: Begun) -> bool {
         let mut inner = self.lock();
-        inner.authority.end(begun.token);
-        if let Some(key) = begun.key
-            && let Some(count) = inner.busy.get_mut(&key)
-        {
-            *count -= 1;
-            if *count == 0 {
-                inner.busy.remove(&key);
+        let mut was_last = false;
+        if let Some(key) = &begun.key {
+            let busy = inner.busy_of(begun.token.generation());
+            if let Some(count) = busy.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    busy.remove(key);
+                    was_last = true;
+                }
             }
         }
-        inner.authority.drained().is_some()
+        let is_stale = begun.token.generation() < inner.stale_below;
+        inner.authority.end(begun.token);
+        let is_drained = inner.authority.drained().is_some();
+        if was_last && is_stale {
+            self.wake_all(inner);
+        }
+        is_drained
     }
 
     /// Whether any of these keys is about to move.
@@ -358,7 +373,7 @@ impl Inner {
         forced: Option<Path>,
     ) -> Result<Begun, Option<Instant>> {
         let place = self.deciding.place(route, key, forced);
-        if let Some(opens) = self.opens_at(place.path)
+        if let Some(opens) = self.opens_at(key, place.path)
             && opens > Instant::now()
         {
             return Err(Some(opens));
@@ -374,17 +389,35 @@ impl Inner {
         })
     }
 
-    /// When writes to this side may begin, also with fences that are not raised. A halt waits for nobody: a
-    /// copy that was under way could save an older row over what is written after it, and a process that has
-    /// not heard of it could write. From the fences on neither can.
-    fn opens_at(&self, authority: Path) -> Option<Instant> {
+    /// When writes of a key to this side may begin, whatever comes of what they wait for. A halt waits for
+    /// nobody: a copy that was under way could save an older row over what is written after it, and a process
+    /// that has not heard of it could write. Once both fences are raised neither can. Without fences only what
+    /// this process has under way is known, and only of this key.
+    fn opens_at(&self, key: &str, authority: Path) -> Option<Instant> {
         let shifted = self.shifted?;
-        let waits = [(authority, PATIENCE), (authority.other(), OTHER_FENCE)];
-        let lower = |side: Path| self.raised.of(side) < self.moved;
-        waits
-            .into_iter()
-            .find(|(side, _)| lower(*side))
-            .map(|(_, patience)| shifted + patience)
+        let is_lower = |side: Path| self.raised.of(side) < self.moved;
+        let patience = match self.is_fenced {
+            true if is_lower(authority) => PATIENCE,
+            true if is_lower(authority.other()) => MOMENT,
+            false if self.stale.contains_key(key) => MOMENT,
+            _ => return None,
+        };
+        Some(shifted + patience)
+    }
+
+    /// From now on what is under way is older than what begins.
+    fn set_apart(&mut self) {
+        self.stale_below = self.authority.form().generation;
+        for (key, count) in std::mem::take(&mut self.busy) {
+            *self.stale.entry(key).or_default() += count;
+        }
+    }
+
+    fn busy_of(&mut self, generation: u64) -> &mut BTreeMap<Arc<str>, u32> {
+        match generation < self.stale_below {
+            true => &mut self.stale,
+            false => &mut self.busy,
+        }
     }
 }
 

@@ -135,8 +135,8 @@ impl Keeper {
                 Cause::AtRisk => Tried::Equal,
                 _ => Tried::NotNow,
             },
-            // What was written before the fences are raised may be overwritten until then.
-            place if !self.gate.is_open(place.path) => Tried::Soon,
+            // What began before an unplanned shift may write yet.
+            place if !self.gate.is_open(&key, place.path) => Tried::Soon,
             place if place.path == attempt.written => match self.noted_copy(&lease) {
                 _ if lease.has_moved() => Tried::Failed(None),
                 Ok(_) => Tried::Equal,

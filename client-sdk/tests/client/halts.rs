@@ -1,4 +1,4 @@
-//! A halt moves keys back without having waited for anything. With fences, what was acknowledged after it is
+//! A halt moves keys back without having waited for anything. What was acknowledged after it is
 //! never overwritten by what was under way; and nothing that was acknowledged before it is forgotten.
 
 use std::collections::BTreeSet;
@@ -23,20 +23,23 @@ fn halted(generation: u64) -> Rollout {
     }
 }
 
-struct Fenced {
+struct Halting {
     client: testing::TestClient,
     data: DataRoute,
     old: Shelf,
     new: Shelf,
 }
 
-impl Fenced {
-    fn new() -> Fenced {
+impl Halting {
+    fn fenced() -> Halting {
+        Halting::with(Shelf::fenced(), Shelf::fenced())
+    }
+
+    fn with(old: Shelf, new: Shelf) -> Halting {
         let client = testing::client();
         client.set_rollout("gear", rollout(Path::New, 100));
-        let (old, new) = (Shelf::fenced(), Shelf::fenced());
         let route = client.route("gear");
-        Fenced {
+        Halting {
             data: route.stores(old.clone(), new.clone()).unwrap(),
             client,
             old,
@@ -62,60 +65,67 @@ impl Fenced {
 
 #[test]
 fn a_copy_under_way_does_not_undo_what_is_written_after_a_halt() {
-    for is_async in [false, true] {
-        let fenced = Fenced::new();
-        fenced.old.behave(Manner::Hangs);
-        fenced.write("before").unwrap();
+    for (is_fenced, is_async) in [(true, false), (true, true), (false, false), (false, true)] {
+        let halting = match is_fenced {
+            true => Halting::fenced(),
+            false => Halting::with(Shelf::default(), Shelf::default()),
+        };
+        halting.old.behave(Manner::Hangs);
+        halting.write("before").unwrap();
         // Its copy has read it in the new store, and is about to look at the old one.
         eventually("its copy has begun", || {
-            fenced.data.status().under_way > 0 && fenced.old.is_asked()
+            halting.data.status().under_way > 0 && halting.old.is_asked()
         });
-        fenced.client.set_rollout("gear", halted(2));
+        halting.client.set_rollout("gear", halted(2));
         thread::scope(|scope| {
             let written = scope.spawn(|| match is_async {
-                false => fenced.write("after"),
-                true => block_on(fenced.write_async("after")),
+                false => halting.write("after"),
+                true => block_on(halting.write_async("after")),
             });
             thread::sleep(Duration::from_millis(50));
-            fenced.old.behave(Manner::Well);
+            halting.old.behave(Manner::Well);
             assert_eq!(written.join().unwrap(), Ok(()));
         });
         eventually("it is copied", || {
-            fenced.data.status().under_way == 0 && fenced.data.repairs().is_empty()
+            halting.data.status().under_way == 0 && halting.data.repairs().is_empty()
         });
-        for shelf in [&fenced.old, &fenced.new] {
-            assert_eq!(shelf.get("a").as_deref(), Some("after"), "{is_async}");
+        for shelf in [&halting.old, &halting.new] {
+            assert_eq!(
+                shelf.get("a").as_deref(),
+                Some("after"),
+                "{is_fenced} {is_async}"
+            );
         }
     }
 }
 
 #[test]
 fn a_store_that_hangs_does_not_keep_the_other_one_from_being_written() {
-    let fenced = Fenced::new();
-    fenced.new.behave(Manner::Hangs);
+    let halting = Halting::fenced();
+    halting.new.behave(Manner::Hangs);
     let began = Instant::now();
-    fenced.client.set_rollout("gear", halted(2));
-    assert_eq!(fenced.write("after"), Ok(()));
+    halting.client.set_rollout("gear", halted(2));
+    assert_eq!(halting.write("after"), Ok(()));
     // The other store's fence is waited for a moment only.
     assert!(began.elapsed() < Duration::from_secs(2));
-    assert_eq!(fenced.old.get("a").as_deref(), Some("after"));
-    fenced.new.behave(Manner::Well);
+    assert_eq!(halting.old.get("a").as_deref(), Some("after"));
+    halting.new.behave(Manner::Well);
     eventually("it is copied", || {
-        fenced.new.get("a").as_deref() == Some("after")
+        halting.new.get("a").as_deref() == Some("after")
     });
 }
 
 #[test]
 fn a_fence_that_cannot_be_raised_delays_writes_and_refuses_none() {
-    let fenced = Fenced::new();
-    fenced.old.behave(Manner::Fails);
+    let halting = Halting::fenced();
+    halting.old.behave(Manner::Fails);
     let began = Instant::now();
-    fenced.client.set_rollout("gear", halted(2));
-    assert_eq!(fenced.write("after"), Ok(()));
+    halting.client.set_rollout("gear", halted(2));
+    assert_eq!(halting.write("after"), Ok(()));
     assert!(began.elapsed() >= Duration::from_secs(2));
     // That was once, not for each write.
     let began = Instant::now();
-    assert_eq!(fenced.write("later"), Ok(()));
+    assert_eq!(halting.write("later"), Ok(()));
     assert!(began.elapsed() < Duration::from_secs(1));
 }
 
