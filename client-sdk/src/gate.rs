@@ -203,7 +203,7 @@ impl Gate {
     }
 
     /// Begins a write or a copy of a key. One that is about to move is waited for, and given up when
-    /// that takes too long. After an unplanned shift fences are waited for, and not given up.
+    /// that takes too long. After an unplanned shift it waits for a moment more, and then begins in any case.
     pub(crate) fn begin(
         &self,
         key: &Arc<str>,

@@ -415,6 +415,10 @@ fn what_runs_by_itself_or_was_an_emergency_is_left_alone() {
 #[test]
 fn what_cannot_be_is_said_before_anything_is_done() {
     let whole = on_server();
+    let file =
+        "cohorts: {new: {keys: []}}\nroutes: {a: {rollouts: {dev: {include_cohorts: [new]}}}}";
+    let file = read(&format!("version: 1\n{file}\n"));
+    assert!(Plan::make(&whole, &file, Allowed::default()).is_ok());
     for (file, says) in [
         ("environments: {new: {kind: hosted}}", "environments.new"),
         ("environments: {dev: {kind: on_prem}}", "never changes"),
@@ -432,6 +436,15 @@ fn what_cannot_be_is_said_before_anything_is_done() {
         (
             "routes: {a: {schedule: {nowhere: {opt_in: 2026-12-01}}}}",
             "`nowhere`",
+        ),
+        (
+            "routes: {a: {policy: nope}}",
+            "routes.a.policy: there is no policy `nope`",
+        ),
+        ("routes: {a: {requires: [nope]}}", "no route `nope`"),
+        (
+            "routes: {a: {rollouts: {dev: {include_cohorts: [nope]}}}}",
+            "routes.a.rollouts.dev: there is no cohort `nope`",
         ),
     ] {
         let file = read(&format!("version: 1\n{file}\n"));

@@ -177,14 +177,33 @@ pub(super) fn drawn() -> impl Strategy<Value = Whole> {
                     (key.parse().unwrap(), route)
                 })
                 .collect();
-            Whole {
+            let mut whole = Whole {
+                built_in: [("open".parse().unwrap(), serde_json::json!({ "gates": {} }))].into(),
                 environments: environments.clone(),
                 cohorts,
                 ramp_groups: named(ramp_groups),
                 routes,
                 ..Whole::default()
-            }
+            };
+            keep_references(&mut whole);
+            whole
         })
+}
+
+/// Nothing on a server speaks of what is not there.
+fn keep_references(whole: &mut Whole) {
+    let keys: BTreeSet<RouteKey> = whole.routes.keys().cloned().collect();
+    for route in whole.routes.values_mut() {
+        if let Some(requires) = &mut route.requires {
+            requires.retain(|key| keys.contains(key));
+        }
+        for rollout in route.rollouts.values_mut() {
+            let sets = [&mut rollout.include_cohorts, &mut rollout.exclude_cohorts];
+            for names in sets.into_iter().flatten() {
+                names.retain(|name| whole.cohorts.contains_key(name));
+            }
+        }
+    }
 }
 
 fn named<T>(all: BTreeMap<&str, T>) -> BTreeMap<Name, T> {
